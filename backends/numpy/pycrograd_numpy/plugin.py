@@ -1,0 +1,40 @@
+"""What `pycrograd` finds through the entry point. Importing this imports no NumPy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycrograd_core.plugins import BackendSpec, Probe, hookimpl
+
+if TYPE_CHECKING:
+    from .matrix import NumPyMatrix
+
+
+def load(device: str | None) -> type[NumPyMatrix]:
+    """The matrix class. There is one device, the CPU."""
+    from .matrix import NumPyMatrix
+
+    return NumPyMatrix
+
+
+def probe() -> Probe:
+    """NumPy's version and the BLAS it was built with."""
+    import numpy as np
+
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
+    return Probe(version=np.__version__, devices=(f"CPU, {blas}",))
+
+
+@hookimpl
+def pycrograd_register_backends() -> list[BackendSpec]:
+    """The one backend of this distribution."""
+    return [
+        BackendSpec(
+            name="numpy",
+            contract=(1, 0),
+            summary="NumPy arrays and its BLAS, on the CPU",
+            load=load,
+            probe=probe,
+            priority=50,
+        )
+    ]

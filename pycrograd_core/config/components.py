@@ -1,0 +1,139 @@
+"""Components: registered names with options, checked against their factories; and lists of layers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Gt
+
+from pycrograd_core.errors import ConfigError
+from pycrograd_core.registry import Registry, UnknownNameError, nearest
+
+from .explain import show
+from .fields import Field, fields_of, read_mapping, typed
+from .mistakes import combined
+from .node import Node, below
+from .schema import Component
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MOST_LAYERS = 10_000  # a slip of the finger in `repeat` should not fill the memory
+
+
+def read_component(node: Node, registry: Registry) -> Component:
+    """A component written as its name, or as a mapping with the key `name` beside its options."""
+    if isinstance(node.value, str):
+        node = replace(node, value={"name": replace(node, path=below(node.path, "name"))})
+    return read_named(node, "name", registry, {})[0]
+
+
+def read_named(node: Node, key: str, registry: Registry, own: Mapping[str, Field]) -> tuple[Component, dict[str, Any]]:
+    """The component named under `key`, in a mapping that has keys of its `own` beside the options; and their values.
+
+    A key of both goes to both, and has the default of the factory.
+    """
+    if not isinstance(node.value, dict):
+        expected = f"expected the {registry.kind}'s name, or a mapping with the key {key!r}"
+        raise node.error(f"{expected}, found {show(node.value)}")
+    if key not in node.value:
+        raise node.error(f"missing the key {key!r}: the {registry.kind}'s name. {nearest('', registry)}")
+    name = node.value[key]
+    options = _options(name, registry)
+    shared = {
+        option: replace(options[option], read=_both(own[option], options[option]))
+        for option in own.keys() & options.keys()
+    }
+    this = Field(f"the {registry.kind}'s name", typed(str))
+    values = read_mapping(node, {**own, **options, **shared, key: this}, name.place)
+    component = Component(
+        values.pop(key), {option: values[option] for option in options if option in values}, name.place
+    )
+    return component, {option: values.get(option, field.default) for option, field in own.items()}
+
+
+def read_layers(node: Node, registry: Registry) -> tuple[Component, ...]:
+    """The layers of a list, in order, repetitions written out."""
+    if not isinstance(node.value, list) or not node.value:
+        raise node.error(f"expected a list of one or more layers, found {show(node.value)}")
+    layers: list[Component] = []
+    mistakes: list[ConfigError] = []
+    for item in node.value:
+        try:
+            layers += _item(item, registry)
+        except ConfigError as mistake:
+            mistakes.append(mistake)
+        if len(layers) > _MOST_LAYERS:
+            raise item.error(f"expected at most {_MOST_LAYERS} layers in all")
+    if mistakes:
+        raise combined(mistakes)
+    return tuple(layers)
+
+
+def _item(item: Node, registry: Registry) -> tuple[Component, ...]:
+    """One item of a list of layers: `relu`, or `linear: 64`, or `repeat: 3` with its `layers`."""
+    if isinstance(item.value, str):
+        return (_layer(item, replace(item, value=None, path=below(item.path, item.value)), registry),)
+    if not isinstance(item.value, dict) or not item.value:
+        raise item.error(f"expected a layer: its name, or its name with options; found {show(item.value)}")
+    if item.value.keys() & {"repeat", "layers"}:
+        return _repetition(item, registry)
+    if len(item.value) > 1:
+        first, second, *_ = item.value
+        raise item.error(
+            f"expected one layer, found the keys {', '.join(map(repr, item.value))}; "
+            f"options go under the layer's name, as in {first}: {{{second}: …}}",
+            item.value[second].key,
+        )
+    [(name, options)] = item.value.items()
+    return (_layer(replace(item, value=name, place=options.key), options, registry),)
+
+
+def _repetition(item: Node, registry: Registry) -> tuple[Component, ...]:
+    fields = {
+        "repeat": Field("how many times", typed(Annotated[int, Gt(0)])),
+        "layers": Field("the layers to repeat", partial(read_layers, registry=registry)),
+    }
+    values = read_mapping(item, fields)
+    times: int = values["repeat"]
+    block: tuple[Component, ...] = values["layers"]
+    if times * len(block) > _MOST_LAYERS:
+        raise item.children["repeat"].error(
+            f"expected at most {_MOST_LAYERS} layers in all, found {times * len(block)}"
+        )
+    return block * times
+
+
+def _layer(name: Node, options: Node, registry: Registry) -> Component:
+    fields = _options(name, registry)
+    if options.value is None:
+        options = replace(options, value={})
+    elif not isinstance(options.value, dict):
+        first = next(iter(fields), None)
+        if first is None:
+            raise options.error(f"{name.value} takes no options, found {show(options.value)}")
+        options = replace(options, value={first: replace(options, path=below(options.path, first))})
+    return Component(str(name.value), read_mapping(options, fields, name.place), name.place)
+
+
+def _options(name: Node, registry: Registry) -> dict[str, Field]:
+    """The options that a configuration may give to the factory of this name."""
+    if not isinstance(name.value, str):
+        raise name.error(f"expected the {registry.kind}'s name, found {show(name.value)}")
+    try:
+        parameters = registry.options(name.value).values()
+    except UnknownNameError as error:
+        raise name.error(str(error)) from None
+    return fields_of(registry[name.value], parameters)
+
+
+def _both(first: Field, second: Field) -> Any:
+    """A reader that takes what both fields accept."""
+
+    def read(node: Node) -> Any:
+        first.read(node)
+        return second.read(node)
+
+    return read

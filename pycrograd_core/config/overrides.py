@@ -1,0 +1,52 @@
+"""Values given on the command line, `--set training.epochs=5`, in place of those in the file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .explain import show
+from .node import Node, Place, below
+from .source import read
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+
+def override(root: Node, overrides: Iterable[str], named: Collection[str]) -> Node:
+    """The values with each `path=value` put in, in order. The value is YAML; missing mappings on the way are made.
+
+    At the paths in `named`, a mere name stands for a mapping with that `name`. Raises ConfigError for an override that
+    has another form, or whose path leads through a scalar or past the end of a list.
+    """
+    for text in overrides:
+        path, separator, value = text.partition("=")
+        place = Place(f"--set {text}")
+        steps = path.strip().split(".")
+        if not separator or not all(steps):
+            raise place.error("expected PATH=VALUE, such as training.epochs=5 or model.0.linear=64")
+        root = _with(root, steps, _value(value, ".".join(steps), place), named)
+    return root
+
+
+def _value(text: str, path: str, place: Place) -> Node:
+    return read(text, lambda _line, _column: place, path)
+
+
+def _with(node: Node, steps: list[str], new: Node, named: Collection[str]) -> Node:
+    """A copy of `node` in which the value at the end of the steps is `new`."""
+    if not steps:
+        return new
+    step, *rest = steps
+    if node.value is None:
+        node = replace(node, value={})
+    elif isinstance(node.value, str) and node.path in named:
+        node = replace(node, value={"name": replace(node, path=below(node.path, "name"))})
+    children = dict(node.children)
+    if isinstance(node.value, list) and step not in children:
+        raise new.place.error(f"{node.path} is a list of {len(children)}: expected an index below that, found {step!r}")
+    if not isinstance(node.value, list | dict):
+        raise new.place.error(f"{node.path} is {show(node.value)}, which has no parts; set {node.path} as a whole")
+    child = children.get(step, Node({}, below(node.path, step), new.place, new.place))
+    children[step] = _with(child, rest, new, named)
+    return replace(node, value=list(children.values()) if isinstance(node.value, list) else children)

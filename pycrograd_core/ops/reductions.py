@@ -1,0 +1,60 @@
+"""Reductions over rows (axis 0), over columns (axis 1) or over all (None). They keep two dimensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pycrograd_core.op import define
+from .elementwise import equal, negative
+from .layout import broadcast_to
+from .samples import reduction
+from .shapes import reduced, reduced_nonempty
+
+
+def _count(x: Any, axis: int | None) -> int:
+    rows, cols = x.shape
+    return {None: rows * cols, 0: rows, 1: cols}[axis]
+
+
+def _extreme(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
+    chosen = equal(x, y)
+    return g * (chosen / sum(chosen, axis=axis))
+
+
+sum = define(
+    "sum",
+    "The sum.",
+    reduced,
+    (lambda g, y, x, axis=None: broadcast_to(g, rows=x.shape[0], cols=x.shape[1]),),
+    samples=reduction(),
+)
+mean = define(
+    "mean",
+    "The mean.",
+    reduced_nonempty,
+    (lambda g, y, x, axis=None: broadcast_to(g * (1.0 / _count(x, axis)), rows=x.shape[0], cols=x.shape[1]),),
+    samples=reduction(),
+    decomposition=lambda x, axis=None: sum(x, axis=axis) * (1.0 / _count(x, axis)),
+)
+max = define(
+    "max",
+    "The greatest element; equal ones share the gradient.",
+    reduced_nonempty,
+    (_extreme,),
+    samples=reduction(-5, -1),
+)
+min = define(
+    "min",
+    "The least element; equal ones share the gradient.",
+    reduced_nonempty,
+    (_extreme,),
+    samples=reduction(1, 5),
+    decomposition=lambda x, axis=None: negative(max(negative(x), axis=axis)),
+)
+argmax = define(
+    "argmax",
+    "The int32 position of the first greatest element.",
+    reduced_nonempty,
+    (None,),
+    samples=reduction(-5, -1),
+)

@@ -1,0 +1,16 @@
+"""Plugins: what they implement (`specs`), how they are found (`loader`), and the backends among them (`backends`)."""
+
+from .backends import candidates, default_backend, get_backend, use_backend
+from .loader import installed
+from .specs import BackendSpec, Probe, hookimpl
+
+__all__ = [
+    "BackendSpec",
+    "Probe",
+    "candidates",
+    "default_backend",
+    "get_backend",
+    "hookimpl",
+    "installed",
+    "use_backend",
+]

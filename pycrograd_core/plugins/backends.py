@@ -1,0 +1,121 @@
+"""From a backend's name to its matrix class, with the reason where there is none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pycrograd_core.errors import BackendError
+from pycrograd_core.matrix import CONTRACT, Matrix
+from pycrograd_core.registry import nearest
+from .loader import Plugin, installed
+
+if TYPE_CHECKING:
+    from .specs import BackendSpec, Probe
+
+DEFAULT_VARIABLE = "PYCROGRAD_BACKEND"
+
+_chosen: ContextVar[type[Matrix] | None] = ContextVar("pycrograd_backend", default=None)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A backend that a plugin registered, or a plugin that should have registered one and failed."""
+
+    name: str
+    plugin: Plugin
+    spec: BackendSpec | None
+    failure: Exception | None = None
+
+    def probe(self) -> Probe:
+        """What the backend finds on this machine. A probe that raises is a reason, not a crash."""
+        from .specs import Probe
+
+        if self.failure is not None:
+            return Probe(reason=f"{type(self.failure).__name__}: {self.failure}")
+        if self.spec is None:
+            return Probe(reason="blocked by the environment")
+        try:
+            return self.spec.probe()
+        except Exception as failure:  # noqa: BLE001  drivers and their bindings raise anything
+            return Probe(reason=f"{type(failure).__name__}: {failure}")
+
+
+@cache
+def candidates() -> dict[str, Candidate]:
+    """Every backend by name, also those whose plugin is broken or blocked."""
+    found: dict[str, Candidate] = {}
+    for plugin in installed().plugins:
+        if plugin.module is None:
+            found[plugin.name] = Candidate(plugin.name, plugin, None, plugin.failure)
+    for plugin, result in installed().call("pycrograd_register_backends"):
+        if isinstance(result, Exception):
+            found[plugin.name] = Candidate(plugin.name, plugin, None, result)
+            continue
+        for spec in result:
+            found[spec.name] = Candidate(spec.name, plugin, spec, _objection(spec, plugin, found.get(spec.name)))
+    return found
+
+
+def _objection(spec: BackendSpec, plugin: Plugin, taken: Candidate | None) -> Exception | None:
+    """Why a backend cannot be registered as it is, if so."""
+    if taken is not None and taken.spec is not None:
+        return BackendError(
+            f"{plugin.distribution} and {taken.plugin.distribution} both register a backend {spec.name!r}: remove one"
+        )
+    if spec.contract[0] != CONTRACT[0] or spec.contract[1] > CONTRACT[1]:
+        theirs, ours = (".".join(map(str, version)) for version in (spec.contract, CONTRACT))
+        return BackendError(f"{plugin.distribution} is written for contract {theirs}; this core has {ours}")
+    return None
+
+
+@cache
+def get_backend(name: str, device: str | None = None) -> type[Matrix]:
+    """The matrix class of a backend on a device (None: the backend's own choice).
+
+    Raises BackendError if there is no such backend, if its plugin is broken (with its traceback as the cause), if it
+    cannot run on this machine, or if it lacks a kernel.
+    """
+    candidate = candidates().get(name)
+    if candidate is None:
+        raise BackendError(f"there is no backend {name!r} installed; {nearest(name, candidates())}")
+    if candidate.failure is not None:
+        raise BackendError(f"the backend {name!r} is broken: {candidate.failure}") from candidate.failure
+    if candidate.spec is None:
+        raise BackendError(f"the backend {name!r} is blocked by the environment")
+    matrix = candidate.spec.load(device)
+    missing = sorted(getattr(matrix, "__abstractmethods__", ()))
+    if missing:
+        raise BackendError(f"the backend {name!r} lacks the kernels {', '.join(missing)}")
+    matrix.backend = name
+    return matrix
+
+
+def default_backend() -> type[Matrix]:
+    """The backend of `use_backend`, else of the environment variable PYCROGRAD_BACKEND, else of highest priority."""
+    chosen = _chosen.get()
+    if chosen is not None:
+        return chosen
+    named = os.environ.get(DEFAULT_VARIABLE)
+    if named:
+        return get_backend(named)
+    usable = [c.spec for c in candidates().values() if c.spec is not None and c.failure is None]
+    if not usable:
+        raise BackendError("no backend is installed: pip install pycrograd-numpy")
+    return get_backend(max(usable, key=lambda spec: (spec.priority, spec.name)).name)
+
+
+@contextmanager
+def use_backend(name: str, device: str | None = None) -> Iterator[type[Matrix]]:
+    """Make tensors on this backend inside a `with` block, unless they name another."""
+    matrix = get_backend(name, device)
+    token = _chosen.set(matrix)
+    try:
+        yield matrix
+    finally:
+        _chosen.reset(token)

@@ -1,0 +1,86 @@
+"""Finds plugins through their entry points and loads each on its own.
+
+pluggy's own loader imports every entry point at once and lets the first exception escape, so one broken plugin would
+take every command down. Here a failure is kept with its traceback, and is raised only when that plugin is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+
+from pycrograd_core.errors import PluginError
+from . import specs
+
+BLOCK_VARIABLE = "PYCROGRAD_BLOCK_PLUGINS"  # names of entry points, separated by commas
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One entry point: what it is, and what came of loading it."""
+
+    name: str
+    distribution: str
+    version: str
+    module: Any = None
+    failure: Exception | None = None
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the environment asked for this plugin to be left alone."""
+        return self.module is None and self.failure is None
+
+
+class Plugins:
+    """All plugins of this environment, loaded or failed."""
+
+    def __init__(self, found: list[EntryPoint], blocked: frozenset[str]) -> None:
+        self._manager = pluggy.PluginManager(specs.PROJECT)
+        self._manager.add_hookspecs(specs)
+        self.plugins = [self._load(entry, entry.name in blocked) for entry in found]
+
+    def _load(self, entry: EntryPoint, blocked: bool) -> Plugin:
+        distribution = entry.dist.name if entry.dist else "?"
+        version = entry.dist.version if entry.dist else "?"
+        if blocked:
+            return Plugin(entry.name, distribution, version)
+        try:
+            module = entry.load()
+            self._manager.register(module, name=entry.name)
+            self._manager.check_pending()
+        except Exception as failure:  # noqa: BLE001  a plugin may raise anything; it is kept, and shown on request
+            if self._manager.has_plugin(entry.name):
+                self._manager.unregister(name=entry.name)
+            return Plugin(entry.name, distribution, version, failure=failure)
+        return Plugin(entry.name, distribution, version, module)
+
+    def call(self, hook: str) -> Iterator[tuple[Plugin, Any]]:
+        """Each loaded plugin that implements the hook, with what it returned or the exception that it raised."""
+        by_name = {plugin.name: plugin for plugin in self.plugins}
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+            try:
+                result = implementation.function()
+            except Exception as failure:  # noqa: BLE001  as above: one plugin's failure is its own
+                result = failure
+            yield by_name[implementation.plugin_name], result
+
+    def extend(self, hook: str, registry: Any) -> None:
+        """Register what plugins return from a hook. Raises PluginError, naming the plugin, if one of them fails."""
+        for plugin, result in self.call(hook):
+            if isinstance(result, Exception):
+                raise PluginError(f"the plugin {plugin.name!r} ({plugin.distribution}) failed in {hook}") from result
+            for name, factory in result.items():
+                registry.register(name, factory)
+
+
+@cache
+def installed() -> Plugins:
+    """The plugins of this environment, found and loaded once."""
+    blocked = frozenset(name.strip() for name in os.environ.get(BLOCK_VARIABLE, "").split(",") if name.strip())
+    return Plugins(sorted(entry_points(group=specs.PROJECT), key=lambda entry: entry.name), blocked)

@@ -1,0 +1,81 @@
+"""The hooks that a plugin may implement, and what it returns from them.
+
+A plugin is a module named by an entry point of the group `pycrograd`. Importing it must import nothing heavy: it only
+registers. Every hook starts with `pycrograd_`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from pycrograd_core.matrix import Matrix
+
+PROJECT = "pycrograd"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a backend found on this machine: its devices, or the reason why there are none."""
+
+    version: str = ""
+    devices: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class BackendSpec:
+    """A backend, before anything of it is imported.
+
+    `contract` is the (major, minor) version it was written for; `load(device)` imports it and returns the matrix class
+    bound to a device (None: the backend's own choice); `probe()` says what devices there are. Of the installed backends
+    the one with the highest `priority` is the default.
+    """
+
+    name: str
+    contract: tuple[int, int]
+    summary: str
+    load: Callable[[str | None], type[Matrix]]
+    probe: Callable[[], Probe]
+    priority: int = 0
+
+
+@hookspec
+def pycrograd_register_backends() -> list[BackendSpec]:  # type: ignore[empty-body]
+    """Return the backends of this plugin."""
+
+
+@hookspec
+def pycrograd_register_datasets() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Return data sets by name: functions of their options (and `seed`) that return a `data.Dataset`."""
+
+
+@hookspec
+def pycrograd_register_layers() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Return layers by name: functions of `in_features` and their options that return an `nn.Module`."""
+
+
+@hookspec
+def pycrograd_register_models() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Return models by name: functions of `inputs`, `outputs` and their options that return an `nn.Module`."""
+
+
+@hookspec
+def pycrograd_register_losses() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Return losses by name: functions of their options that return a `training.Loss`."""
+
+
+@hookspec
+def pycrograd_register_optimisers() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Return optimisers by name: functions of `parameters` and their options that return an `optim.Optimiser`."""
+
+
+@hookspec
+def pycrograd_register_schedules() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Return schedules by name: functions of `total_steps` and their options, each a function step -> factor."""

@@ -1,0 +1,460 @@
+"""Tensor: a value, its gradient, and the node of the graph that computed it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import ops
+from .autograd import CLOCK, MODE, Node, enable_grad, no_grad, propagate
+from .errors import BackendMismatchError, DataError, GradientError, InPlaceError, ShapeError
+from .host import host_array
+from .matrix import Matrix
+from .op import INDEX_DTYPE, Op, apply
+from .operand import Operand
+from .plugins import default_backend, get_backend
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Hook = Callable[["Tensor"], "Tensor | None"]
+_new = object.__new__
+_hook_lock = threading.Lock()
+
+
+class Tensor(Operand):
+    """A rows × cols value that remembers how it was computed.
+
+    `data` may be a number, nested lists, a NumPy array, anything with the buffer protocol, or a tensor (copied). `dtype`
+    is float32, float64, or int32 for labels and row numbers, whose flat sequences become a column. `backend` and
+    `device` default to those of `use_backend`.
+    """
+
+    __slots__ = ("__weakref__", "grad", "hooks", "node", "requires_grad", "retains_grad", "shape", "value", "written")
+
+    rank = 1
+
+    value: Matrix
+    grad: Tensor | None
+    node: Node | None
+    hooks: dict[int, Hook] | None
+    requires_grad: bool
+    retains_grad: bool
+    written: int
+
+    def __init__(
+        self,
+        data: Any,
+        requires_grad: bool = False,
+        *,
+        backend: str | None = None,
+        device: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        if requires_grad and dtype == INDEX_DTYPE:
+            raise GradientError("int32 tensors are labels and row numbers: they have no gradient")
+        self.value = _uploaded(default_backend() if backend is None else get_backend(backend, device), data, dtype)
+        self.shape = self.value.shape
+        self.requires_grad = requires_grad
+        self.grad = self.node = self.hooks = None
+        self.retains_grad = False
+        self.written = 0
+
+    @staticmethod
+    def of(value: Matrix, requires_grad: bool = False) -> Tensor:
+        """A tensor around an existing matrix, which it shares."""
+        tensor = _new(Tensor)
+        tensor.value = value
+        tensor.shape = value.shape
+        tensor.requires_grad = requires_grad
+        tensor.grad = tensor.node = tensor.hooks = None
+        tensor.retains_grad = False
+        tensor.written = 0
+        return tensor
+
+    # Recording ---------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def evaluate(op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Tensor:
+        """Run an op on the inputs' values and, where a gradient may be asked for, record a node."""
+        for x in inputs:
+            if type(x) is not Tensor:
+                inputs = _lifted(op, inputs)
+                break
+        if MODE.recording and op.differentiable:
+            for position, x in enumerate(inputs):
+                if x.requires_grad:
+                    if op.gradients is None:
+                        assert op.decomposition is not None
+                        if op.shape is not None:
+                            op.result_shape(inputs, params)
+                        return op.decomposition(*inputs, **params)  # type: ignore[no-any-return]
+                    op.check_rule(position)
+                    y = Tensor.of(Matrix.evaluate(op, [x.value for x in inputs], params), True)
+                    y.node = Node(op, inputs, params)
+                    return y
+        return Tensor.of(Matrix.evaluate(op, [x.value for x in inputs], params))
+
+    # Gradients ----------------------------------------------------------------------------------------------------
+
+    def backward(
+        self, gradient: Tensor | None = None, *, retain_graph: bool | None = None, create_graph: bool = False
+    ) -> None:
+        """Add the gradient of this tensor to `.grad` of every leaf that it depends on and that requires one.
+
+        `gradient` weights the elements of a tensor that is not 1×1. The graph is freed unless `retain_graph`. With
+        `create_graph` the gradients can be differentiated again.
+        """
+        seed = self.seed_gradient(gradient)
+        keep = create_graph if retain_graph is None else retain_graph
+        with enable_grad() if create_graph else no_grad():
+            propagate(
+                [self], [seed if create_graph else seed.value], retain_graph=keep, create_graph=create_graph
+            )
+
+    def seed_gradient(self, gradient: Tensor | None) -> Tensor:
+        """What a backward pass starts from: the given gradient, or for a 1×1 the number 1."""
+        if not self.requires_grad:
+            raise GradientError(
+                "this tensor does not depend on any that requires a gradient: "
+                "create the leaves with requires_grad=True, and outside no_grad()"
+            )
+        if gradient is None:
+            if self.shape != (1, 1):
+                raise GradientError(
+                    f"backward() of a {self.rows}×{self.cols} tensor needs a gradient of that shape: "
+                    "reduce it with .sum() or .mean(), or pass one"
+                )
+            return Tensor.of(self.value.number(1.0, self.dtype))
+        if gradient.shape != self.shape:
+            raise ShapeError("backward", [self.shape, gradient.shape], "the gradient must have the tensor's shape")
+        return gradient
+
+    def accumulate_grad(self, g: Any) -> None:
+        """Add a gradient to `.grad`. A new value is made, so that whoever holds the old one keeps it."""
+        gradient = g if isinstance(g, Tensor) else Tensor.of(g)
+        self.grad = gradient if self.grad is None else self.grad + gradient
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self.grad = None
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this tensor in `.grad`, though it is not a leaf."""
+        self.retains_grad = True
+
+    def register_hook(self, hook: Hook) -> Callable[[], None]:
+        """Call `hook(gradient)` when this tensor's gradient is known; a tensor that it returns replaces the gradient.
+
+        Returns a function that removes the hook.
+        """
+        if not self.requires_grad:
+            raise GradientError("a hook on a tensor that does not require a gradient would never be called")
+        with _hook_lock:
+            hooks = self.hooks = self.hooks or {}
+            key = max(hooks, default=0) + 1
+            hooks[key] = hook
+
+        def remove() -> None:
+            hooks.pop(key, None)
+
+        return remove
+
+    def run_hooks(self, g: Any) -> Any:
+        """The gradient after every hook, in the order of their registration."""
+        gradient = g if isinstance(g, Tensor) else Tensor.of(g)
+        for hook in list((self.hooks or {}).values()):
+            replacement = hook(gradient)
+            if replacement is None:
+                continue
+            if not isinstance(replacement, Tensor) or replacement.shape != self.shape:
+                raise GradientError(f"a gradient hook must return None or a {self.rows}×{self.cols} tensor")
+            gradient = replacement
+        return gradient if isinstance(g, Tensor) else gradient.value
+
+    def detach(self) -> Tensor:
+        """The same value, shared, with no history."""
+        detached = Tensor.of(self.value)
+        detached.written = self.written
+        return detached
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether a user made this tensor, rather than an op that recorded it."""
+        return self.node is None
+
+    # Writing ------------------------------------------------------------------------------------------------------
+
+    def assign(self, source: Any) -> None:
+        """Overwrite the values in place: for leaves, outside the graph. The shape, dtype and device stay.
+
+        Raises InPlaceError on a tensor that was computed, or on one that requires a gradient outside `no_grad()`.
+        """
+        self._check_writable()
+        if not isinstance(source, Tensor):
+            source = self.like(source)
+        if source.shape != self.shape:
+            raise ShapeError("assign", [self.shape, source.shape], "the new value must have the old one's shape")
+        if type(source.value) is not type(self.value) or source.dtype != self.dtype:
+            raise BackendMismatchError("assign: the new value must have the old one's backend, device and dtype")
+        self.value.assign(source.value)
+        self._mark_written()
+
+    def update(self, op: Op, *others: Tensor, **params: Any) -> None:
+        """Overwrite this leaf with `op(self, *others)`, in place where the backend can: what optimisers do."""
+        self._check_writable()
+        self.value.update(op, (self.value, *[x.value for x in others]), params)
+        self._mark_written()
+
+    def _check_writable(self) -> None:
+        if self.node is not None:
+            raise InPlaceError("only leaves can be assigned to: this tensor was computed, and gradients need its value")
+        if self.requires_grad and MODE.recording:
+            raise InPlaceError("this tensor requires a gradient: assign to it inside no_grad()")
+
+    def _mark_written(self) -> None:
+        CLOCK.now += 1
+        self.written = CLOCK.now
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise InPlaceError(
+            "tensors are not written to element by element: select with ops.where, join with ops.concat, "
+            "or assign() a whole leaf"
+        )
+
+    # Host ---------------------------------------------------------------------------------------------------------
+
+    def numpy(self) -> NDArray[Any]:
+        """A copy of the values as a NumPy array, rows × cols."""
+        return self._view().copy()
+
+    def _view(self) -> NDArray[Any]:
+        import numpy as np
+
+        return np.frombuffer(self.value.to_host(), self.dtype).reshape(self.shape)
+
+    def tolist(self) -> list[list[float]]:
+        """The values as nested lists."""
+        return self._view().tolist()  # type: ignore[no-any-return]
+
+    def item(self) -> float:
+        """The number in a 1×1 tensor. Waits for the device."""
+        if self.shape != (1, 1):
+            raise ShapeError("item", [self.shape], "only a 1×1 tensor is one number; use .numpy() or reduce it first")
+        return self._view().item()  # type: ignore[no-any-return]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        import numpy as np
+
+        if copy is False:
+            raise ValueError("the values of a tensor are copied: np.asarray(tensor, copy=False) cannot be had")
+        return np.asarray(self.numpy(), dtype)
+
+    def to_dlpack(self, **options: Any) -> Any:
+        """A read-only DLPack capsule that shares this tensor's memory, where the backend keeps it on the host."""
+        if "host_memory" not in self.value.capabilities:
+            raise BackendMismatchError(f"the backend {self.backend!r} keeps its values elsewhere: use .numpy()")
+        view = self._view()
+        view.flags.writeable = False
+        return view.__dlpack__(**options)
+
+    __dlpack__ = to_dlpack
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0  # kDLCPU
+
+    def to(self, *, backend: str | None = None, device: str | None = None, dtype: str | None = None) -> Tensor:
+        """A copy on another backend or device, or in another dtype. Refuses a tensor with history: detach() first."""
+        if self.node is not None:
+            raise GradientError("moving a computed tensor would cut the graph: detach() it first, or move the leaves")
+        kind = type(self.value) if backend is None and device is None else get_backend(backend or self.backend, device)
+        with no_grad():
+            return Tensor.of(_uploaded(kind, self._view(), dtype or self.dtype), self.requires_grad)
+
+    def like(self, data: Any) -> Tensor:
+        """Host data as a tensor on this one's backend and device, and in its dtype."""
+        return Tensor.of(_uploaded(type(self.value), data, self.dtype))
+
+    def new_full(self, rows: int, cols: int, value: float) -> Tensor:
+        """A tensor of this dtype and device, filled with one number."""
+        return Tensor.of(self.value.new_full(rows, cols, value))
+
+    # Description ----------------------------------------------------------------------------------------------------
+
+    @property
+    def dtype(self) -> str:  # type: ignore[override]
+        """float32, float64 or int32."""
+        return self.value.dtype
+
+    @property
+    def backend(self) -> str:
+        """The name of the backend that holds the values."""
+        return self.value.backend
+
+    def __repr__(self) -> str:
+        import numpy as np
+
+        body = np.array2string(self._view(), separator=", ", threshold=60, precision=4, prefix="Tensor(")
+        notes = [f"{self.rows}×{self.cols}", self.backend]
+        if self.dtype != "float32":
+            notes.append(self.dtype)
+        if self.node is not None:
+            notes.append(f"from {self.node.op.name}")
+        elif self.requires_grad:
+            notes.append("requires_grad")
+        return f"Tensor({body}, {', '.join(notes)})"
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[row] for row in range(self.rows))
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __gt__(self, other: Any) -> Tensor:
+        return apply(ops.greater, (self, other), {})  # type: ignore[no-any-return]
+
+    def __lt__(self, other: Any) -> Tensor:
+        return apply(ops.less, (self, other), {})  # type: ignore[no-any-return]
+
+    def __ge__(self, other: Any) -> Tensor:
+        return apply(ops.greater_equal, (self, other), {})  # type: ignore[no-any-return]
+
+    def __le__(self, other: Any) -> Tensor:
+        return apply(ops.less_equal, (self, other), {})  # type: ignore[no-any-return]
+
+    # Ops as methods -------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> Tensor:
+        """A block: `t[a:b]`, `t[a:b, c:d]`, `t[row]`, `t[row, col]`. Always two-dimensional."""
+        rows, cols = key if isinstance(key, tuple) and len(key) == 2 else (key, slice(None))
+        row_start, row_stop = _bounds(rows, self.rows, "row")
+        col_start, col_stop = _bounds(cols, self.cols, "column")
+        block = {"row_start": row_start, "row_stop": row_stop, "col_start": col_start, "col_stop": col_stop}
+        return apply(ops.slice, (self,), block)  # type: ignore[no-any-return]
+
+    def sum(self, axis: int | None = None) -> Tensor:
+        """The sum over rows (axis 0), columns (axis 1) or all."""
+        return apply(ops.sum, (self,), {"axis": axis})  # type: ignore[no-any-return]
+
+    def mean(self, axis: int | None = None) -> Tensor:
+        """The mean over rows (axis 0), columns (axis 1) or all."""
+        return apply(ops.mean, (self,), {"axis": axis})  # type: ignore[no-any-return]
+
+    def max(self, axis: int | None = None) -> Tensor:
+        """The greatest element over rows (axis 0), columns (axis 1) or all."""
+        return apply(ops.max, (self,), {"axis": axis})  # type: ignore[no-any-return]
+
+    def min(self, axis: int | None = None) -> Tensor:
+        """The least element over rows (axis 0), columns (axis 1) or all."""
+        return apply(ops.min, (self,), {"axis": axis})  # type: ignore[no-any-return]
+
+    def argmax(self, axis: int | None = None) -> Tensor:
+        """The int32 position of the first greatest element over rows (axis 0), columns (axis 1) or all."""
+        return apply(ops.argmax, (self,), {"axis": axis})  # type: ignore[no-any-return]
+
+    def exp(self) -> Tensor:
+        """e to the power of each element."""
+        return apply(ops.exp, (self,), {})  # type: ignore[no-any-return]
+
+    def log(self) -> Tensor:
+        """Natural logarithm."""
+        return apply(ops.log, (self,), {})  # type: ignore[no-any-return]
+
+    def sqrt(self) -> Tensor:
+        """Square root."""
+        return apply(ops.sqrt, (self,), {})  # type: ignore[no-any-return]
+
+    def tanh(self) -> Tensor:
+        """Hyperbolic tangent."""
+        return apply(ops.tanh, (self,), {})  # type: ignore[no-any-return]
+
+    def sigmoid(self) -> Tensor:
+        """1 / (1 + e⁻ˣ)."""
+        return apply(ops.sigmoid, (self,), {})  # type: ignore[no-any-return]
+
+    def relu(self) -> Tensor:
+        """max(x, 0)."""
+        return apply(ops.relu, (self,), {})  # type: ignore[no-any-return]
+
+    def gelu(self) -> Tensor:
+        """Gaussian error linear unit, tanh form."""
+        return apply(ops.gelu, (self,), {})  # type: ignore[no-any-return]
+
+    def abs(self) -> Tensor:
+        """Absolute value."""
+        return apply(ops.abs, (self,), {})  # type: ignore[no-any-return]
+
+    def clip(self, low: float, high: float) -> Tensor:
+        """Limited to low … high."""
+        return apply(ops.clip, (self,), {"low": low, "high": high})  # type: ignore[no-any-return]
+
+    def softmax(self, axis: int = 1) -> Tensor:
+        """Softmax along each row (axis 1) or down each column (axis 0)."""
+        return apply(ops.softmax, (self,), {"axis": axis})  # type: ignore[no-any-return]
+
+    def log_softmax(self, axis: int = 1) -> Tensor:
+        """The logarithm of softmax."""
+        return apply(ops.log_softmax, (self,), {"axis": axis})  # type: ignore[no-any-return]
+
+    def reshape(self, rows: int, cols: int) -> Tensor:
+        """The same elements in row-major order as rows × cols."""
+        return apply(ops.reshape, (self,), {"rows": rows, "cols": cols})  # type: ignore[no-any-return]
+
+    def take_rows(self, indices: Any) -> Tensor:
+        """Row indices[i] as row i; indices are int32, a tensor or host data."""
+        return apply(ops.take_rows, (self, indices), {})  # type: ignore[no-any-return]
+
+
+def _uploaded(kind: type[Matrix], data: Any, dtype: str) -> Matrix:
+    """Host data as a matrix of a class; the range of indices is noted, so that no op has to read them back."""
+    array = host_array(data, dtype)
+    value = kind.from_host(array, *array.shape, dtype)
+    if dtype == INDEX_DTYPE and array.size:
+        value.limits = (int(array.min()), int(array.max()))
+    return value
+
+
+def _lifted(op: Op, inputs: Sequence[Any]) -> list[Tensor]:
+    """The inputs of an op as tensors: numbers and host data go where the tensors among them live."""
+    first: Any = None
+    for x in inputs:
+        if type(x) is Tensor and (first is None or first.dtype == INDEX_DTYPE):
+            first = x
+    kind, dtype = type(first.value), first.dtype
+    lifted = []
+    for position, x in enumerate(inputs):
+        if type(x) is Tensor:
+            lifted.append(x)
+        elif isinstance(x, Matrix):
+            lifted.append(Tensor.of(x))
+        elif position in op.indices:
+            lifted.append(Tensor.of(_uploaded(kind, x, INDEX_DTYPE)))
+        elif type(x) is float or type(x) is int:
+            lifted.append(Tensor.of(kind.number(x, dtype)))
+        else:
+            lifted.append(Tensor.of(_uploaded(kind, x, dtype)))
+    return lifted
+
+
+def _bounds(key: Any, extent: int, what: str) -> tuple[int, int]:
+    """Start and stop of an index or a slice, as Python counts them."""
+    if isinstance(key, slice):
+        start, stop, step = key.indices(extent)
+        if step != 1:
+            raise DataError(f"a slice of {what}s must have step 1; take_rows() takes rows in any order")
+        return start, max(start, stop)
+    try:
+        position = key.__index__()
+    except AttributeError:
+        raise DataError(f"a {what} is selected by a number or a slice, not {type(key).__name__}: see take_rows()") from None
+    if not -extent <= position < extent:
+        raise IndexError(f"{what} {position} is outside a tensor of {extent} {what}s")
+    start = position % extent
+    return start, start + 1
