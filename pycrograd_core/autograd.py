@@ -193,14 +193,17 @@ def grad(
     *,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    allow_unused: bool = False,
 ) -> list[Tensor]:
     """The gradients of `output` with respect to `inputs`, without touching any `.grad`.
 
     `gradient` weights the elements of an output that is not 1×1. With `create_graph` the results can be differentiated
-    again. Raises GradientError if the output does not depend on one of the inputs.
+    again. If the output does not depend on one of the inputs, raises GradientError, or with `allow_unused` gives zeros.
     """
     from .tensor import Tensor
 
+    if allow_unused and not output.requires_grad:
+        return [x.new_full(*x.shape, 0.0) for x in inputs]
     seed = output.seed_gradient(gradient)
     wanted = frozenset(id(x) for x in inputs)
     keep = create_graph if retain_graph is None else retain_graph
@@ -210,5 +213,8 @@ def grad(
         )
     for position, x in enumerate(inputs):
         if id(x) not in found:
+            if allow_unused:
+                found[id(x)] = x.new_full(*x.shape, 0.0)
+                continue
             raise GradientError(f"the output does not depend on input {position}, or that does not require a gradient")
     return [g if isinstance(g, Tensor) else Tensor.of(g) for g in (found[id(x)] for x in inputs)]

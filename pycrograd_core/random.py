@@ -9,6 +9,8 @@ to keep, and the conversion to floats is exact, so a seed means the same numbers
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -91,3 +93,14 @@ def default_stream() -> RandomStream:
     if _default is None:
         _default = RandomStream(0)
     return _default
+
+
+@contextmanager
+def use_stream(stream: RandomStream) -> Iterator[RandomStream]:
+    """Draw from this stream by default inside a `with` block, and from the former one again after it."""
+    global _default
+    before, _default = _default, stream
+    try:
+        yield stream
+    finally:
+        _default = before
