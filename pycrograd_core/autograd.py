@@ -209,7 +209,11 @@ def grad(
     keep = create_graph if retain_graph is None else retain_graph
     with enable_grad() if create_graph else no_grad():
         found = propagate(
-            [output], [seed if create_graph else seed.value], retain_graph=keep, create_graph=create_graph, wanted=wanted
+            [output],
+            [seed if create_graph else seed.value],
+            retain_graph=keep,
+            create_graph=create_graph,
+            wanted=wanted,
         )
     for position, x in enumerate(inputs):
         if id(x) not in found:

@@ -70,7 +70,9 @@ class DataError(PycrogradError, ValueError):
 class ConfigError(PycrogradError, ValueError):
     """A mistake in a configuration, with its place: `file:line:column: what was expected`."""
 
-    def __init__(self, message: str, file: str | None = None, line: int | None = None, column: int | None = None) -> None:
+    def __init__(
+        self, message: str, file: str | None = None, line: int | None = None, column: int | None = None
+    ) -> None:
         self.message = message
         self.file = file
         self.line = line

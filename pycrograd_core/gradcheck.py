@@ -51,12 +51,14 @@ def gradgradcheck(
         weights = _weights(function(*inputs))
 
     def gradients(*arguments: Tensor) -> Tensor:
-        found = grad(function(*arguments), [arguments[i] for i in wanted], weights, create_graph=True, allow_unused=True)
+        found = grad(
+            function(*arguments), [arguments[i] for i in wanted], weights, create_graph=True, allow_unused=True
+        )
         total = None
         for number, each in enumerate(found):
             part = (each * _weights(each, number + 1)).sum()
             total = part if total is None else total + part
-        assert total is not None
+        assert isinstance(total, Tensor)
         return total
 
     gradcheck(gradients, inputs, eps=eps, atol=atol, rtol=rtol)

@@ -44,7 +44,7 @@ def _check_whole(array: NDArray[Any]) -> None:
     if array.dtype.kind == "f" and array.size:
         raise DtypeError("indices and labels must be whole numbers, not floats: convert them with astype('int32')")
     limits = np.iinfo(np.int32)
-    if array.size and (int(array.max()) > limits.max or int(array.min()) < limits.min):
+    if array.size and array.dtype != np.int32 and (int(array.max()) > limits.max or int(array.min()) < limits.min):
         raise DtypeError("indices and labels must fit into int32")
 
 

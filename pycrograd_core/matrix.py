@@ -16,14 +16,11 @@ import math
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from .errors import BackendMismatchError, DtypeError, IndexRangeError, Shape
 from .op import FLOAT_DTYPES, INDEX_DTYPE, Op
 from .operand import Operand
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 CONTRACT = (1, 0)
 FORMATS = {"float32": "f", "float64": "d", "int32": "i"}  # dtype -> format character of the buffer protocol
@@ -31,6 +28,7 @@ DTYPES = (*FLOAT_DTYPES, INDEX_DTYPE)
 _CONSTANTS_KEPT = 512
 
 Kernel = Callable[..., Any]
+HostBuffer: TypeAlias = Any  # anything with the buffer protocol: `collections.abc.Buffer`, from Python 3.12 on
 M = TypeVar("M", bound="Matrix")
 
 
@@ -56,7 +54,7 @@ def _decomposed(op: Op) -> Kernel:
     if decomposition is None:
         raise BackendMismatchError(f"{op.name} needs a kernel that this backend does not have")
 
-    def kernel(*inputs: Any, out: Any = None, **params: Any) -> Any:  # noqa: ARG001  a decomposition has no use for out
+    def kernel(*inputs: Any, out: Any = None, **params: Any) -> Any:
         return decomposition(*inputs, **params)
 
     return kernel
@@ -65,9 +63,9 @@ def _decomposed(op: Op) -> Kernel:
 class Matrix(Operand, ABC):
     """A rows × cols value on one device of one backend. Subclass it to write a backend.
 
-    A subclass sets `shape` and `dtype` of each instance through `super().__init__`. The loader sets `backend` and
-    `device`. `capabilities` are named promises: `float64` (the backend computes in it), `host_memory` (`to_host`
-    shares memory rather than copies it), `deterministic` (equal inputs give equal bits).
+    A subclass sets `shape`, `dtype` and `limits` of each instance, through `super().__init__` or itself. It names its
+    `device`; the loader sets `backend`. `capabilities` are named promises: `float64` (the backend computes in it),
+    `host_memory` (`to_host` shares memory rather than copies it), `deterministic` (equal inputs give equal bits).
     """
 
     __slots__ = ("dtype", "limits", "shape")
@@ -89,15 +87,15 @@ class Matrix(Operand, ABC):
         self.dtype = dtype
         self.limits: tuple[int, int] | None = None  # of int32 values, the least and greatest, where known
 
-    # Host ---------------------------------------------------------------------------------------------------------
+    # Host ----------------------------------------------------------------------------------------------------------
 
     @classmethod
     @abstractmethod
-    def from_host(cls: type[M], buffer: Buffer, rows: int, cols: int, dtype: str) -> M:
+    def from_host(cls: type[M], buffer: HostBuffer, rows: int, cols: int, dtype: str) -> M:
         """A matrix with a copy of a contiguous, row-major host buffer of `dtype` (float32, float64 or int32)."""
 
     @abstractmethod
-    def to_host(self) -> Buffer:
+    def to_host(self) -> HostBuffer:
         """The values as a contiguous, row-major buffer of this dtype. The core only reads it, and copies."""
 
     @classmethod
@@ -105,7 +103,7 @@ class Matrix(Operand, ABC):
     def full(cls: type[M], rows: int, cols: int, value: float, dtype: str) -> M:
         """A matrix filled with one number."""
 
-    # Elementwise: extents of 1 broadcast, and a scalar is a 1×1 -----------------------------------------------------
+    # Elementwise: extents of 1 broadcast, and a scalar is a 1×1 ----------------------------------------------------
 
     @abstractmethod
     def exp(self: M, *, out: M | None = None) -> M:
@@ -158,26 +156,24 @@ class Matrix(Operand, ABC):
     # Reductions: axis 0 over rows (1 × cols), axis 1 over columns (rows × 1), None over all (1 × 1) ------------------
 
     @abstractmethod
-    def sum(self: M, axis: int | None, *, out: M | None = None) -> M:
+    def sum(self: M, axis: int | None = None, *, out: M | None = None) -> M:
         """The sum; of no elements 0."""
 
     @abstractmethod
-    def max(self: M, axis: int | None, *, out: M | None = None) -> M:
+    def max(self: M, axis: int | None = None, *, out: M | None = None) -> M:
         """The greatest element; nan if any is nan. The core refuses to reduce no elements."""
 
     @abstractmethod
-    def argmax(self: M, axis: int | None) -> M:
+    def argmax(self: M, axis: int | None = None) -> M:
         """The int32 position of the first greatest element (of the first nan, if any); for None, of the flat matrix."""
 
-    # Linear algebra -------------------------------------------------------------------------------------------------
+    # Linear algebra ------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def matmul(
-        self: M, other: M, transpose_a: bool = False, transpose_b: bool = False, *, out: M | None = None
-    ) -> M:
+    def matmul(self: M, other: M, transpose_a: bool = False, transpose_b: bool = False, *, out: M | None = None) -> M:
         """The matrix product of a (or aᵀ) and b (or bᵀ). `out` is never an operand."""
 
-    # Layout: these also take int32 ------------------------------------------------------------------------------------
+    # Layout: these also take int32 ---------------------------------------------------------------------------------
 
     @abstractmethod
     def transpose(self: M) -> M:
@@ -203,7 +199,7 @@ class Matrix(Operand, ABC):
     def add_rows(self: M, indices: M, updates: M, *, out: M | None = None) -> M:
         """This matrix with `updates[i]` added to row `indices[i]`; repeats accumulate."""
 
-    # Control ----------------------------------------------------------------------------------------------------------
+    # Control -------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def assign(self: M, source: M) -> None:
@@ -214,7 +210,7 @@ class Matrix(Operand, ABC):
     def synchronize(cls) -> None:
         """Wait until all work issued so far is done."""
 
-    # Semantics, the same for every backend ------------------------------------------------------------------------------
+    # Semantics, the same for every backend -------------------------------------------------------------------------
 
     @staticmethod
     def evaluate(op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
@@ -309,7 +305,9 @@ def _evaluate_with_indices(op: Op, kind: type[Matrix], inputs: Sequence[Any], pa
         raise DtypeError(f"{op.name}: int32 matrices are row numbers and labels, not for arithmetic; use float32")
     for position in op.indices:
         if inputs[position].dtype != INDEX_DTYPE:
-            raise DtypeError(f"{op.name}: input {position} holds indices and must be int32, not {inputs[position].dtype}")
+            raise DtypeError(
+                f"{op.name}: input {position} holds indices and must be int32, not {inputs[position].dtype}"
+            )
     if op.shape is not None:
         op.result_shape(inputs, params)
     if op.index_bound is not None:

@@ -26,9 +26,9 @@ _hook_lock = threading.Lock()
 class Tensor(Operand):
     """A rows × cols value that remembers how it was computed.
 
-    `data` may be a number, nested lists, a NumPy array, anything with the buffer protocol, or a tensor (copied). `dtype`
-    is float32, float64, or int32 for labels and row numbers, whose flat sequences become a column. `backend` and
-    `device` default to those of `use_backend`.
+    `data` may be a number, nested lists, a NumPy array, anything with the buffer protocol, or a tensor (copied).
+    `dtype` is float32, float64, or int32 for labels and row numbers, whose flat sequences become a column.
+    `backend` and `device` default to those of `use_backend`.
     """
 
     __slots__ = ("__weakref__", "grad", "hooks", "node", "requires_grad", "retains_grad", "shape", "value", "written")
@@ -73,7 +73,7 @@ class Tensor(Operand):
         tensor.written = 0
         return tensor
 
-    # Recording ---------------------------------------------------------------------------------------------------
+    # Recording -----------------------------------------------------------------------------------------------------
 
     @staticmethod
     def evaluate(op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Tensor:
@@ -96,7 +96,7 @@ class Tensor(Operand):
                     return y
         return Tensor.of(Matrix.evaluate(op, [x.value for x in inputs], params))
 
-    # Gradients ----------------------------------------------------------------------------------------------------
+    # Gradients -----------------------------------------------------------------------------------------------------
 
     def backward(
         self, gradient: Tensor | None = None, *, retain_graph: bool | None = None, create_graph: bool = False
@@ -109,9 +109,7 @@ class Tensor(Operand):
         seed = self.seed_gradient(gradient)
         keep = create_graph if retain_graph is None else retain_graph
         with enable_grad() if create_graph else no_grad():
-            propagate(
-                [self], [seed if create_graph else seed.value], retain_graph=keep, create_graph=create_graph
-            )
+            propagate([self], [seed if create_graph else seed.value], retain_graph=keep, create_graph=create_graph)
 
     def seed_gradient(self, gradient: Tensor | None) -> Tensor:
         """What a backward pass starts from: the given gradient, or for a 1×1 the number 1."""
@@ -184,7 +182,7 @@ class Tensor(Operand):
         """Whether a user made this tensor, rather than an op that recorded it."""
         return self.node is None
 
-    # Writing ------------------------------------------------------------------------------------------------------
+    # Writing -------------------------------------------------------------------------------------------------------
 
     def assign(self, source: Any) -> None:
         """Overwrite the values in place: for leaves, outside the graph. The shape, dtype and device stay.
@@ -223,7 +221,7 @@ class Tensor(Operand):
             "or assign() a whole leaf"
         )
 
-    # Host ---------------------------------------------------------------------------------------------------------
+    # Host ----------------------------------------------------------------------------------------------------------
 
     def numpy(self) -> NDArray[Any]:
         """A copy of the values as a NumPy array, rows × cols."""
@@ -232,7 +230,8 @@ class Tensor(Operand):
     def _view(self) -> NDArray[Any]:
         import numpy as np
 
-        return np.frombuffer(self.value.to_host(), self.dtype).reshape(self.shape)
+        values: NDArray[Any] = np.frombuffer(self.value.to_host(), self.dtype).reshape(self.shape)
+        return values
 
     def tolist(self) -> list[list[float]]:
         """The values as nested lists."""
@@ -276,11 +275,15 @@ class Tensor(Operand):
         """Host data as a tensor on this one's backend and device, and in its dtype."""
         return Tensor.of(_uploaded(type(self.value), data, self.dtype))
 
+    def like_indices(self, data: Any) -> Tensor:
+        """Row numbers or labels as an int32 tensor on this one's backend and device."""
+        return Tensor.of(_uploaded(type(self.value), data, INDEX_DTYPE))
+
     def new_full(self, rows: int, cols: int, value: float) -> Tensor:
         """A tensor of this dtype and device, filled with one number."""
         return Tensor.of(self.value.new_full(rows, cols, value))
 
-    # Description ----------------------------------------------------------------------------------------------------
+    # Description ---------------------------------------------------------------------------------------------------
 
     @property
     def dtype(self) -> str:  # type: ignore[override]
@@ -329,7 +332,7 @@ class Tensor(Operand):
     def __le__(self, other: Any) -> Tensor:
         return apply(ops.less_equal, (self, other), {})  # type: ignore[no-any-return]
 
-    # Ops as methods -------------------------------------------------------------------------------------------------
+    # Ops as methods ------------------------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Tensor:
         """A block: `t[a:b]`, `t[a:b, c:d]`, `t[row]`, `t[row, col]`. Always two-dimensional."""
@@ -415,7 +418,8 @@ class Tensor(Operand):
 def _uploaded(kind: type[Matrix], data: Any, dtype: str) -> Matrix:
     """Host data as a matrix of a class; the range of indices is noted, so that no op has to read them back."""
     array = host_array(data, dtype)
-    value = kind.from_host(array, *array.shape, dtype)
+    rows, cols = array.shape
+    value = kind.from_host(array, rows, cols, dtype)
     if dtype == INDEX_DTYPE and array.size:
         value.limits = (int(array.min()), int(array.max()))
     return value
@@ -453,7 +457,9 @@ def _bounds(key: Any, extent: int, what: str) -> tuple[int, int]:
     try:
         position = key.__index__()
     except AttributeError:
-        raise DataError(f"a {what} is selected by a number or a slice, not {type(key).__name__}: see take_rows()") from None
+        raise DataError(
+            f"a {what} is selected by a number or a slice, not {type(key).__name__}: see take_rows()"
+        ) from None
     if not -extent <= position < extent:
         raise IndexError(f"{what} {position} is outside a tensor of {extent} {what}s")
     start = position % extent

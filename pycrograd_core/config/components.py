@@ -80,6 +80,8 @@ def _item(item: Node, registry: Registry) -> tuple[Component, ...]:
         raise item.error(f"expected a layer: its name, or its name with options; found {show(item.value)}")
     if item.value.keys() & {"repeat", "layers"}:
         return _repetition(item, registry)
+    if "name" in item.value:
+        raise item.error("a layer's name is the key of its options, as in linear: {bias: false}")
     if len(item.value) > 1:
         first, second, *_ = item.value
         raise item.error(

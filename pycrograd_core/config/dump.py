@@ -44,12 +44,22 @@ def dump(config: TrainConfig) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what our reader would not take for text, and writes no anchors."""
+    """Quotes what our reader would not take for text, keeps lists of scalars on one line, and writes no anchors."""
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  PyYAML's signature
+    def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> yaml.SequenceNode:
+        scalars = not any(isinstance(item, list | dict) for item in sequence)
+        return super().represent_sequence(tag, sequence, flow_style=flow_style or scalars)
+
+    def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    # in any other style, PyYAML loses some of the line breaks that Unicode has beside "\n"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _text)
 use_core_schema(_Dumper)
 
 

@@ -45,9 +45,8 @@ _LIMITS = {
 }
 # mistakes that the annotation's words tell; for any other, a custom check's, pydantic has the message
 _DESCRIBED = re.compile(
-    r".*_(type|parsing|short|long|error)|(greater|less)_than.*|multiple_of|enum|missing|int_from_float"
+    r".*_(type|parsing|short|long)|(greater|less)_than.*|multiple_of|literal_error|enum|missing|int_from_float"
 )
-_CUSTOM = {"value_error", "assertion_error"}
 
 
 def describe(annotation: Any) -> str:
@@ -55,7 +54,9 @@ def describe(annotation: Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         limits = " and ".join(_limits(arguments[1:]))
-        return f"{describe(arguments[0])} {limits}".rstrip()
+        # the limits are those of the list, not of each element
+        whole, *each = describe(arguments[0]).split(", each ", 1)
+        return ", each ".join([f"{whole} {limits}".rstrip(), *each])
     if choices := _choices(annotation):
         return " or ".join(map(repr, choices))
     if origin in (Union, types.UnionType):
@@ -92,8 +93,11 @@ def explain(error: ValidationError, annotation: Any, node: Node) -> ConfigError:
             # steps that lead nowhere name an arm of a union, or an element that is missing
             if str(step) in part.children:
                 part, expected = part.children[str(step)], _element(expected, step)
-        described = expected is not None and _DESCRIBED.fullmatch(each["type"]) and each["type"] not in _CUSTOM
-        found.setdefault(part.path, part.error(expectation(expected, part) if described else each["msg"]))
+        if expected is not None and _DESCRIBED.fullmatch(each["type"]):
+            sentence = expectation(expected, part)
+        else:
+            sentence = each["msg"].removeprefix("Value error, ")
+        found.setdefault(part.path, part.error(sentence))
     # a whole and a part of it at once: the whole did not fit one arm of a union, the part another, better one
     parts = [mistake for path, mistake in found.items() if not any(other.startswith(f"{path}.") for other in found)]
     return combined(parts)

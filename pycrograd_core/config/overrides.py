@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .explain import show
 from .node import Node, Place, below
-from .source import read
+from .source import DEEPEST, read
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -21,10 +21,13 @@ def override(root: Node, overrides: Iterable[str], named: Collection[str]) -> No
     """
     for text in overrides:
         path, separator, value = text.partition("=")
-        place = Place(f"--set {text}")
+        # the command line may hold bytes that are not text
+        place = Place("--set " + text.encode("utf-8", "backslashreplace").decode("utf-8"))
         steps = path.strip().split(".")
         if not separator or not all(steps):
             raise place.error("expected PATH=VALUE, such as training.epochs=5 or model.0.linear=64")
+        if len(steps) > DEEPEST:
+            raise place.error(f"more than {DEEPEST} levels deep")
         root = _with(root, steps, _value(value, ".".join(steps), place), named)
     return root
 
@@ -44,7 +47,10 @@ def _with(node: Node, steps: list[str], new: Node, named: Collection[str]) -> No
         node = replace(node, value={"name": replace(node, path=below(node.path, "name"))})
     children = dict(node.children)
     if isinstance(node.value, list) and step not in children:
-        raise new.place.error(f"{node.path} is a list of {len(children)}: expected an index below that, found {step!r}")
+        expected = (
+            f"a list of {len(children)}: expected an index from 0 to {len(children) - 1}" if children else "empty"
+        )
+        raise new.place.error(f"{node.path} is {expected}, found {step!r}")
     if not isinstance(node.value, list | dict):
         raise new.place.error(f"{node.path} is {show(node.value)}, which has no parts; set {node.path} as a whole")
     child = children.get(step, Node({}, below(node.path, step), new.place, new.place))

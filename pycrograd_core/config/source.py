@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Locate = Callable[[int, int], Place]
 
-_DEEPEST = 40  # levels of nesting
+DEEPEST = 40  # levels of nesting
 _MOST = 100_000  # values, aliases expanded: a few lines of aliases to aliases can stand for billions
 
 # what PyYAML says, what to say instead, and whether the place is where the construct began
@@ -28,6 +28,9 @@ _SYNTAX = (
     (r"found character '\\t'", "a tab cannot be used here; indent with spaces", False),
     (r"found character '(.)' that cannot start", r"a value cannot begin with {0}; put it in quotes", False),
     (r"mapping values are not allowed", "a ':' is not expected here; check the indentation, or quote the text", False),
+    (r"sequence entries are not allowed", "a list cannot begin here; give each '- ' a line of its own", False),
+    (r"expected the node content, but found (.*)", "expected a value, found {0}", False),
+    (r"expected '<document start>'", "this line is neither a key of the mapping above nor a part of its value", False),
     (r"could not find expected ':'", "expected ':' after this key", True),
     (r"expected <block end>", "this line does not fit the indentation of the lines above it", False),
     (r"expected ',' or '(.)'", "expected ',' or '{0}' in the list or mapping that begins on line {line}", False),
@@ -44,8 +47,9 @@ def read_file(path: str | Path) -> str:
     try:
         content = file.read_bytes()
     except FileNotFoundError:
-        files = [other.name for other in file.parent.glob("*.y*ml")]
-        raise place.error(f"there is no such file; {nearest(file.name, files)}") from None
+        others = [other.name for other in file.parent.glob("*.y*ml")]
+        hint = f"; {nearest(file.name, others)}" if others else ""
+        raise place.error(f"there is no such file{hint}") from None
     except IsADirectoryError:
         raise place.error("this is a folder; expected a YAML file") from None
     except OSError as error:
@@ -91,8 +95,8 @@ class _Loader(yaml.SafeLoader):
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if getattr(event, "tag", None) is not None:
             raise yaml.MarkedYAMLError(problem=f"the tag {event.tag!r} is not allowed", problem_mark=event.start_mark)
-        if self.depth == _DEEPEST:
-            raise yaml.MarkedYAMLError(problem=f"more than {_DEEPEST} levels deep", problem_mark=event.start_mark)
+        if self.depth == DEEPEST:
+            raise yaml.MarkedYAMLError(problem=f"more than {DEEPEST} levels deep", problem_mark=event.start_mark)
         self.depth += 1
         try:
             return super().compose_node(parent, index)

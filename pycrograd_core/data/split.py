@@ -30,27 +30,26 @@ def take(dataset: Dataset, samples: int, stream: RandomStream) -> Dataset:
 
 
 def split(dataset: Dataset, validation: float, stream: RandomStream) -> tuple[Dataset, Dataset | None]:
-    """The training rows, and round(validation · n) validation rows, or None if the fraction `validation` is 0.
+    """The training rows, and round(validation · n) validation rows, or None if that is no row.
 
-    Every class keeps at least one training row. Raises DataError if that cannot be, if `validation` is not in [0, 1),
-    or if it is so small that it yields no row.
+    Where there are rows enough, every class keeps at least one for training. Raises DataError if `validation` is not in
+    [0, 1), or if it leaves nothing to train on.
     """
     import numpy as np
 
     if not 0 <= validation < 1:
         raise DataError(f"the validation fraction must be in [0, 1), not {validation}")
-    if validation == 0:
-        return dataset, None
     held_out = round(validation * len(dataset))
+    if held_out == 0:
+        return dataset, None
+    if held_out == len(dataset):
+        raise DataError(
+            f"a validation fraction of {validation} of the {len(dataset)} rows of data set {dataset.name!r} "
+            "leaves none to train on"
+        )
     counts = np.bincount(_strata(dataset))
     spare = np.maximum(counts - 1, 0)
-    where = f"a validation fraction of {validation} of the {len(dataset)} rows of data set {dataset.name!r}"
-    if held_out == 0:
-        raise DataError(f"{where} is no row at all; 0 means no validation")
-    if held_out > spare.sum():
-        kept = "one row" if dataset.classes is None else "one row of each class"
-        raise DataError(f"{where} is {held_out}, but to keep {kept} for training, no more than {spare.sum()} can go")
-    chosen = _choose(dataset, _quotas(held_out, counts, spare), stream)
+    chosen = _choose(dataset, _quotas(held_out, counts, spare if held_out <= spare.sum() else counts), stream)
     return dataset.rows(np.flatnonzero(~chosen)), dataset.rows(np.flatnonzero(chosen))
 
 

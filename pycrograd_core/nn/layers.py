@@ -38,7 +38,7 @@ class Linear(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Batch × out_features, of a batch × in_features."""
-        return ops.linear(x, self.weight, self.bias) if self.bias is not None else x @ self.weight
+        return ops.linear(x, self.weight, self.bias) if self.bias is not None else x @ self.weight  # type: ignore[no-any-return]
 
     def outputs(self, in_features: int) -> int:
         """`out_features`."""

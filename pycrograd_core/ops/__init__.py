@@ -1,6 +1,7 @@
 """The op table: every op that tensors and matrices have, as functions. One record an op, for every backend."""
 
 from pycrograd_core.op import TABLE, Op, apply, define
+
 from .activations import dropout, gelu, relu, relu_gradient, sigmoid
 from .elementwise import (
     abs,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pycrograd_core.op import define
+from pycrograd_core.op import Op, define
+
 from .elementwise import exp, greater, maximum, multiply, tanh, where
 from .samples import Choice, Sample, Uniform, unary
 from .shapes import elementwise, same
@@ -18,7 +19,7 @@ relu = define(
     samples=unary(),
     decomposition=lambda x: maximum(x, 0.0),
 )
-relu_gradient = define(
+relu_gradient: Op = define(
     "relu_gradient",
     "The gradient of relu: g where its output y is positive, else 0.",
     elementwise,
@@ -55,7 +56,7 @@ gelu = define(
     samples=unary(-3, 3),
     decomposition=_gelu,
 )
-dropout = define(
+dropout: Op = define(
     "dropout",
     "x · keep / (1 - rate), for a mask `keep` of 0s and 1s that the core draws (Srivastava et al. 2014).",
     elementwise,

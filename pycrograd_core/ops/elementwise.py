@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pycrograd_core.op import define
+from pycrograd_core.op import Op, define
+
 from .samples import Choice, Sample, Uniform, binary, unary
 from .shapes import elementwise, same
 
-where = define(
+where: Op = define(
     "where",
     "Where the mask is not 0 the first value, else the second.",
     elementwise,
@@ -64,7 +65,7 @@ abs = define(
     samples=unary(),
     decomposition=lambda x: maximum(x, -x),
 )
-maximum = define(
+maximum: Op = define(
     "maximum",
     "The greater of a and b; where they are equal each gets half of the gradient.",
     elementwise,
@@ -106,23 +107,21 @@ def _equal(a: Any, b: Any) -> Any:
     return (1.0 - greater(a, b) - greater(b, a)) * _number(a) * _number(b)
 
 
-greater = define("greater", "1 where a > b, else 0.", elementwise, (None, None), samples=binary())
+greater: Op = define("greater", "1 where a > b, else 0.", elementwise, (None, None), samples=binary())
 less = define(
     "less", "1 where a < b, else 0.", elementwise, (None, None),
     samples=binary(), decomposition=lambda a, b: greater(b, a),
 )  # fmt: skip
-equal = define(
-    "equal", "1 where a = b, else 0.", elementwise, (None, None), samples=binary(), decomposition=_equal
-)
+equal: Op = define("equal", "1 where a = b, else 0.", elementwise, (None, None), samples=binary(), decomposition=_equal)
 not_equal = define(
     "not_equal", "1 where a ≠ b (also where either is nan), else 0.", elementwise, (None, None),
     samples=binary(), decomposition=lambda a, b: 1.0 - equal(a, b),
 )  # fmt: skip
-greater_equal = define(
+greater_equal: Op = define(
     "greater_equal", "1 where a ≥ b, else 0.", elementwise, (None, None),
     samples=binary(), decomposition=lambda a, b: greater(a, b) + equal(a, b),
 )  # fmt: skip
-less_equal = define(
+less_equal: Op = define(
     "less_equal", "1 where a ≤ b, else 0.", elementwise, (None, None),
     samples=binary(), decomposition=lambda a, b: greater(b, a) + equal(a, b),
 )  # fmt: skip

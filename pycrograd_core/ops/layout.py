@@ -4,27 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from pycrograd_core.op import define
+from pycrograd_core.op import Op, define
+
 from .elementwise import add
 from .samples import Indices, Sample, Uniform, unary
 from .shapes import broadcast_to as broadcast_to_shape
 from .shapes import concatenated, reshaped, scattered, sliced, taken, transposed
 
-transpose = define(
+
+def _none(*_inputs: Any, **_params: Any) -> int:
+    return 0
+
+
+transpose: Op = define(
     "transpose",
     "The transpose, cols × rows.",
     transposed,
     (lambda g, y, x: transpose(g),),
     samples=unary(),
     accepts_indices=True,
+    flops=_none,
 )
-reshape = define(
+reshape: Op = define(
     "reshape",
     "The same elements, in row-major order, as rows × cols.",
     reshaped,
     (lambda g, y, x, rows, cols: reshape(g, rows=x.shape[0], cols=x.shape[1]),),
     samples=(Sample((Uniform(3, 4),), {"rows": 2, "cols": 6}),),
     accepts_indices=True,
+    flops=_none,
 )
 broadcast_to = define(
     "broadcast_to",
@@ -57,6 +65,7 @@ slice = define(
     (_slice_rule,),
     samples=(Sample((Uniform(5, 4),), {"row_start": 1, "row_stop": 4, "col_start": 0, "col_stop": 3}),),
     accepts_indices=True,
+    flops=_none,
 )
 pad = define(
     "pad",
@@ -93,6 +102,7 @@ concat = define(
     ),
     variadic=True,
     accepts_indices=True,
+    flops=_none,
 )
 take_rows = define(
     "take_rows",
@@ -103,8 +113,9 @@ take_rows = define(
     indices=(1,),
     index_bound=lambda x, indices: x.shape[0],
     accepts_indices=True,
+    flops=_none,
 )
-add_rows = define(
+add_rows: Op = define(
     "add_rows",
     "x with updates[i] added to row indices[i]; repeats accumulate (scatter-add).",
     scattered,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pycrograd_core.op import define
+
 from .elementwise import add
 from .reductions import sum
 from .samples import Sample, Uniform

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pycrograd_core.errors import Shape
-from pycrograd_core.op import define
+from pycrograd_core.op import Op, define
+
 from .activations import relu
 from .elementwise import greater, subtract, where
 from .layout import take_rows
@@ -54,7 +55,7 @@ cross_entropy = define(
     index_bound=lambda logits, labels: logits.shape[1],
     tolerance=5e-6,
 )
-cross_entropy_gradient = define(
+cross_entropy_gradient: Op = define(
     "cross_entropy_gradient",
     "The gradient of cross_entropy with respect to the logits: (softmax - one-hot) · g / batch.",
     lambda g, logits, labels: logits.shape,

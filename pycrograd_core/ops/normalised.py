@@ -6,6 +6,7 @@ from typing import Any
 
 from pycrograd_core.errors import Shape
 from pycrograd_core.op import Mismatch, define
+
 from .elementwise import exp, log, sqrt
 from .reductions import max, mean, sum
 from .samples import Sample, Uniform

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pycrograd_core.op import define
+
 from .elementwise import equal, negative
 from .layout import broadcast_to
 from .samples import reduction
@@ -13,7 +14,13 @@ from .shapes import reduced, reduced_nonempty
 
 def _count(x: Any, axis: int | None) -> int:
     rows, cols = x.shape
-    return {None: rows * cols, 0: rows, 1: cols}[axis]
+    count: int = {None: rows * cols, 0: rows, 1: cols}[axis]
+    return count
+
+
+def _elements(x: Any, axis: int | None = None) -> int:
+    rows, cols = x.shape
+    return rows * cols  # type: ignore[no-any-return]
 
 
 def _extreme(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
@@ -27,6 +34,7 @@ sum = define(
     reduced,
     (lambda g, y, x, axis=None: broadcast_to(g, rows=x.shape[0], cols=x.shape[1]),),
     samples=reduction(),
+    flops=_elements,
 )
 mean = define(
     "mean",
@@ -42,6 +50,7 @@ max = define(
     reduced_nonempty,
     (_extreme,),
     samples=reduction(-5, -1),
+    flops=_elements,
 )
 min = define(
     "min",
@@ -57,4 +66,5 @@ argmax = define(
     reduced_nonempty,
     (None,),
     samples=reduction(-5, -1),
+    flops=_elements,
 )

@@ -52,7 +52,8 @@ class Choice:
         import numpy as np
 
         chosen = (stream.uniform(self.rows * self.cols) * len(self.values)).astype("int32")
-        return np.array(self.values)[chosen].reshape(self.rows, self.cols)
+        values: NDArray[Any] = np.array(self.values)[chosen].reshape(self.rows, self.cols)
+        return values
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pycrograd_core.op import define
+
 from .elementwise import divide, sqrt
 from .samples import Sample, Uniform
 from .shapes import updated

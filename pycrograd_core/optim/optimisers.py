@@ -23,8 +23,8 @@ Share = Annotated[float, Ge(0), Lt(1)]
 class Optimiser:
     """Updates parameters from their gradients. Subclasses write `update(index, parameter, gradient)`.
 
-    `parameters` is any iterable of tensors that require a gradient. The learning rate may be set at any time; it is kept
-    as a 1×1 tensor, so that changing it changes no program. What else an optimiser remembers is in `state`, by name.
+    `parameters` is any iterable of tensors that require a gradient. The learning rate may be set at any time; it is
+    kept as a 1×1 tensor, so that changing it changes no program. What else an optimiser remembers is in `state`.
     """
 
     def __init__(self, parameters: Iterable[Tensor], learning_rate: float) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pycrograd_core.errors import BackendError
 from pycrograd_core.matrix import CONTRACT, Matrix
 from pycrograd_core.registry import nearest
+
 from .loader import Plugin, installed
 
 if TYPE_CHECKING:
@@ -44,6 +45,14 @@ class Candidate:
             return self.spec.probe()
         except Exception as failure:  # noqa: BLE001  drivers and their bindings raise anything
             return Probe(reason=f"{type(failure).__name__}: {failure}")
+
+    def status(self, probe: Probe) -> str:
+        """In a word: usable, unusable (here), broken, or blocked."""
+        if self.failure is not None:
+            return "broken"
+        if self.spec is None:
+            return "blocked"
+        return "usable" if probe.devices else "unusable"
 
 
 @cache
@@ -111,9 +120,9 @@ def default_backend() -> type[Matrix]:
 
 
 @contextmanager
-def use_backend(name: str, device: str | None = None) -> Iterator[type[Matrix]]:
+def use_backend(backend: str | type[Matrix], device: str | None = None) -> Iterator[type[Matrix]]:
     """Make tensors on this backend inside a `with` block, unless they name another."""
-    matrix = get_backend(name, device)
+    matrix = get_backend(backend, device) if isinstance(backend, str) else backend
     token = _chosen.set(matrix)
     try:
         yield matrix

@@ -16,6 +16,7 @@ from typing import Any
 import pluggy
 
 from pycrograd_core.errors import PluginError
+
 from . import specs
 
 BLOCK_VARIABLE = "PYCROGRAD_BLOCK_PLUGINS"  # names of entry points, separated by commas

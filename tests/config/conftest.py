@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from annotated_types import Ge, Gt, Interval, Len, Lt
+from pydantic import AfterValidator
 
 from pycrograd_core.config import Registries
 from pycrograd_core.registry import Registry
@@ -17,6 +18,16 @@ Size = Annotated[int, Gt(0)]
 class Padding(Enum):
     SAME = "same"
     NONE = "none"
+
+
+class Generator:
+    """A type that pydantic does not know."""
+
+
+def check_even(number: int) -> int:
+    if number % 2:
+        raise ValueError("expected an even number")
+    return number
 
 
 class Linear:
@@ -56,6 +67,8 @@ class Table:
         limit: float | Literal["auto"] = "auto",
         activation: Callable[[float], float] = abs,
         matrix: list[list[int]] | int = 0,
+        even: Annotated[int, AfterValidator(check_even)] = 0,
+        generator: Generator | None = None,
         anything=None,
     ):
         pass

@@ -7,14 +7,12 @@ IEEE 754 decides what overflow and division by zero give. The kernels where that
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycrograd_core.matrix import Matrix
 
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
+from pycrograd_core.matrix import HostBuffer, Matrix
 
 Array = NDArray[Any]
 
@@ -56,7 +54,7 @@ def _quiet(kernel: Callable[..., NumPyMatrix]) -> Callable[..., NumPyMatrix]:
 def _comparison(ufunc: Callable[..., Array]) -> Callable[..., NumPyMatrix]:
     """A kernel that gives 1 and 0 in the operands' dtype."""
 
-    def kernel(self: NumPyMatrix, other: NumPyMatrix, *, out: NumPyMatrix | None = None) -> NumPyMatrix:  # noqa: ARG001
+    def kernel(self: NumPyMatrix, other: NumPyMatrix, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
         return NumPyMatrix(ufunc(self.array, other.array).astype(self.dtype), self.dtype)
 
     return kernel
@@ -67,19 +65,20 @@ class NumPyMatrix(Matrix):
 
     __slots__ = ("array",)
 
+    device = "cpu"
     capabilities = frozenset({"float64", "host_memory", "deterministic"})
 
     def __init__(self, array: Array, dtype: str) -> None:
         self.array = array
-        self.shape = array.shape  # type: ignore[assignment]
+        self.shape = array.shape
         self.dtype = dtype
         self.limits = None
 
     @classmethod
-    def from_host(cls, buffer: Buffer, rows: int, cols: int, dtype: str) -> NumPyMatrix:
+    def from_host(cls, buffer: HostBuffer, rows: int, cols: int, dtype: str) -> NumPyMatrix:
         return cls(np.frombuffer(buffer, dtype).reshape(rows, cols).copy(), dtype)
 
-    def to_host(self) -> Buffer:
+    def to_host(self) -> HostBuffer:
         return self.array.data
 
     @classmethod
@@ -98,21 +97,26 @@ class NumPyMatrix(Matrix):
     maximum = _binary(np.maximum)
     greater = _comparison(np.greater)
 
-    def where(self, a: NumPyMatrix, b: NumPyMatrix, *, out: NumPyMatrix | None = None) -> NumPyMatrix:  # noqa: ARG002
+    def where(self, a: NumPyMatrix, b: NumPyMatrix, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
         return NumPyMatrix(np.where(self.array != 0, a.array, b.array), self.dtype)
 
-    def sum(self, axis: int | None, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
+    def sum(self, axis: int | None = None, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
         return _reduced(np.add, self, axis, out)
 
-    def max(self, axis: int | None, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
+    def max(self, axis: int | None = None, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
         return _reduced(np.maximum, self, axis, out)
 
-    def argmax(self, axis: int | None) -> NumPyMatrix:
-        positions = self.array.argmax(axis=axis, keepdims=True).astype(np.int32)
+    def argmax(self, axis: int | None = None) -> NumPyMatrix:
+        positions = np.argmax(self.array, axis=axis, keepdims=True).astype(np.int32)
         return NumPyMatrix(positions, "int32")
 
     def matmul(
-        self, other: NumPyMatrix, transpose_a: bool = False, transpose_b: bool = False, *, out: NumPyMatrix | None = None
+        self,
+        other: NumPyMatrix,
+        transpose_a: bool = False,
+        transpose_b: bool = False,
+        *,
+        out: NumPyMatrix | None = None,
     ) -> NumPyMatrix:
         # np.dot: for two dimensions the same BLAS call as np.matmul, with less on the way to it
         a = self.array.T if transpose_a else self.array
@@ -134,12 +138,10 @@ class NumPyMatrix(Matrix):
     def concat(self, *others: NumPyMatrix, axis: int) -> NumPyMatrix:
         return NumPyMatrix(np.concatenate([self.array, *[other.array for other in others]], axis=axis), self.dtype)
 
-    def take_rows(self, indices: NumPyMatrix, *, out: NumPyMatrix | None = None) -> NumPyMatrix:  # noqa: ARG002
+    def take_rows(self, indices: NumPyMatrix, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
         return NumPyMatrix(self.array.take(indices.array[:, 0], axis=0), self.dtype)
 
-    def add_rows(
-        self, indices: NumPyMatrix, updates: NumPyMatrix, *, out: NumPyMatrix | None = None
-    ) -> NumPyMatrix:
+    def add_rows(self, indices: NumPyMatrix, updates: NumPyMatrix, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
         result = self if out is self else NumPyMatrix(self.array.copy(), self.dtype)
         np.add.at(result.array, indices.array[:, 0], updates.array)
         return result
@@ -151,7 +153,7 @@ class NumPyMatrix(Matrix):
     def synchronize(cls) -> None:
         """NumPy's calls return when they are done."""
 
-    # Derived ops ------------------------------------------------------------------------------------------------------
+    # Derived ops ---------------------------------------------------------------------------------------------------
 
     negative = _unary(np.negative)
     abs = _unary(np.absolute)
@@ -168,39 +170,41 @@ class NumPyMatrix(Matrix):
         np.maximum(self.array, 0, out=out.array)
         return out
 
-    def relu_gradient(self, y: NumPyMatrix, *, out: NumPyMatrix | None = None) -> NumPyMatrix:  # noqa: ARG002
+    def relu_gradient(self, y: NumPyMatrix, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
         return NumPyMatrix(np.where(y.array > 0, self.array, self.array.dtype.type(0)), self.dtype)
 
-    def linear(
-        self, weight: NumPyMatrix, bias: NumPyMatrix, *, out: NumPyMatrix | None = None
-    ) -> NumPyMatrix:
+    def linear(self, weight: NumPyMatrix, bias: NumPyMatrix, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
         y = np.dot(self.array, weight.array, out=None if out is None else out.array)
         y += bias.array
         return out or NumPyMatrix(y, self.dtype)
 
-    def broadcast_to(self, rows: int, cols: int, *, out: NumPyMatrix | None = None) -> NumPyMatrix:  # noqa: ARG002
+    def broadcast_to(self, rows: int, cols: int, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
         array = np.empty((rows, cols), self.dtype)
         array[:] = self.array
         return NumPyMatrix(array, self.dtype)
 
-    def softmax(self, axis: int = 1, *, out: NumPyMatrix | None = None) -> NumPyMatrix:  # noqa: ARG002
+    def softmax(self, axis: int = 1, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
         e = _exponentials(self.array, axis)[1]
         e /= np.add.reduce(e, axis=axis, keepdims=True)
         return NumPyMatrix(e, self.dtype)
 
-    def log_softmax(self, axis: int = 1, *, out: NumPyMatrix | None = None) -> NumPyMatrix:  # noqa: ARG002
+    def log_softmax(self, axis: int = 1, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
         z, e = _exponentials(self.array, axis)
         z -= np.log(np.add.reduce(e, axis=axis, keepdims=True))
         return NumPyMatrix(z, self.dtype)
 
-    def cross_entropy(self, labels: NumPyMatrix, *, out: NumPyMatrix | None = None) -> NumPyMatrix:  # noqa: ARG002
+    def cross_entropy(self, labels: NumPyMatrix, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
         z, e = _exponentials(self.array, 1)
         losses = np.log(np.add.reduce(e, axis=1))
         losses -= z[np.arange(len(z)), labels.array[:, 0]]
         return NumPyMatrix(np.add.reduce(losses.reshape(1, -1), axis=1, keepdims=True) / len(z), self.dtype)
 
     def cross_entropy_gradient(
-        self, logits: NumPyMatrix, labels: NumPyMatrix, *, out: NumPyMatrix | None = None  # noqa: ARG002
+        self,
+        logits: NumPyMatrix,
+        labels: NumPyMatrix,
+        *,
+        out: NumPyMatrix | None = None,
     ) -> NumPyMatrix:
         e = _exponentials(logits.array, 1)[1]
         e /= np.add.reduce(e, axis=1, keepdims=True)
@@ -208,7 +212,7 @@ class NumPyMatrix(Matrix):
         e *= self.array / len(e)
         return NumPyMatrix(e, self.dtype)
 
-    def count_correct(self, labels: NumPyMatrix, *, out: NumPyMatrix | None = None) -> NumPyMatrix:  # noqa: ARG002
+    def count_correct(self, labels: NumPyMatrix, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
         hits = np.count_nonzero(self.array.argmax(axis=1) == labels.array[:, 0])
         return NumPyMatrix(np.full((1, 1), hits, self.dtype), self.dtype)
 

@@ -1,0 +1,99 @@
+"""Checkpoints: all that a run needs to go on as if it had never stopped, in one safetensors file.
+
+Tensors are the parameters and what the optimiser remembers; the header's metadata holds the counters as JSON. Random
+numbers need no more than counters, because every stream is a function of the seed, a label and a count.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pycrograd_core.errors import CheckpointError
+from pycrograd_core.nn import Dropout
+
+from .files import write_atomically
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pycrograd_core.nn import Module
+    from pycrograd_core.optim import Optimiser
+
+KEPT = 2  # the newest checkpoint, and one before it in case the disk damaged the newest
+
+
+@dataclass
+class Position:
+    """Where a run is: whole epochs done, steps done in the next one, and what that epoch has added up so far."""
+
+    epoch: int = 0
+    step: int = 0
+    total_steps: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    draws: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def save(folder: Path, position: Position, model: Module, optimiser: Optimiser, fingerprint: str) -> Path:
+    """Write a checkpoint and drop those that it makes superfluous. Raises CheckpointError if it cannot be written."""
+    from safetensors.numpy import save as serialize
+
+    position.draws = {name: module.draws for name, module in _dropouts(model)}
+    tensors = {f"model.{name}": values for name, values in model.state_dict().items()}
+    tensors |= {f"optimiser.{name}": values for name, values in optimiser.state_dict().items()}
+    metadata = {"position": json.dumps(asdict(position)), "fingerprint": fingerprint}
+    path = folder / f"step-{position.total_steps:08d}.safetensors"
+    write_atomically(path, serialize(tensors, metadata=metadata))
+    for old in available(folder)[:-KEPT]:
+        old.unlink()
+    return path
+
+
+def available(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first."""
+    return sorted(folder.glob("step-*.safetensors"))
+
+
+def load(folder: Path, model: Module, optimiser: Optimiser, fingerprint: str) -> Position:
+    """Restore the newest checkpoint into a model and its optimiser.
+
+    Raises CheckpointError if there is none, if it is damaged, or if it belongs to another configuration.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    found = available(folder)
+    if not found:
+        raise CheckpointError(f"there is no checkpoint in {folder} to resume from")
+    path = found[-1]
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            tensors: dict[str, NDArray[Any]] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        position = Position(**json.loads(metadata["position"]))
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}): remove it to resume from the one before") from error
+    if metadata.get("fingerprint") != fingerprint:
+        raise CheckpointError(f"{path} belongs to another configuration: resume with the one it was started with")
+    model.load_state_dict(_under("model.", tensors))
+    optimiser.load_state_dict(_under("optimiser.", tensors))
+    for name, module in _dropouts(model):
+        module.draws = position.draws[name]
+    return position
+
+
+def save_model(path: Path, model: Module) -> None:
+    """Write a model's parameters alone, as safetensors."""
+    from safetensors.numpy import save as serialize
+
+    write_atomically(path, serialize(model.state_dict()))
+
+
+def _under(prefix: str, tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): values for name, values in tensors.items() if name.startswith(prefix)}
+
+
+def _dropouts(model: Module) -> list[tuple[str, Dropout]]:
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, Dropout)]

@@ -1,0 +1,55 @@
+"""What a result depends on besides its configuration: recorded with every run."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import pycrograd_core
+
+if TYPE_CHECKING:
+    from pycrograd_core.matrix import Matrix
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def environment(matrix: type[Matrix]) -> dict[str, Any]:
+    """The machine, the versions, the thread settings, and the backend with the packages it says it runs on."""
+    from pycrograd_core.plugins import candidates
+
+    candidate = candidates()[matrix.backend]
+    probe = candidate.probe()
+    return {
+        "pycrograd": pycrograd_core.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cpus": os.cpu_count(),
+        "numpy": _version("numpy"),
+        "threads": {name: os.environ[name] for name in _THREADS if name in os.environ},
+        "backend": {
+            "distribution": candidate.plugin.distribution,
+            "version": candidate.plugin.version,
+            "runtime": probe.version,
+            "devices": list(probe.devices),
+        },
+    }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    """The processor's name; where the system does not tell, its architecture."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123  a file of the kernel, not of ours
+            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()

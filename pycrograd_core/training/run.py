@@ -1,0 +1,88 @@
+"""One training run, from a checked configuration to its summary."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pycrograd_core.plugins import use_backend
+
+from . import build
+from .catalogue import registries
+from .environment import environment
+from .folder import RunFolder
+from .trainer import Observer, Trainer
+
+if TYPE_CHECKING:
+    from pycrograd_core.config import TrainConfig
+
+
+class TrainingRun:
+    """A run that is ready to start: data loaded, model built, folder chosen.
+
+    Raises ConfigError where the configuration's parts do not fit each other, DataError where the data cannot be used,
+    CheckpointError where there is nothing to resume, or a folder that holds another run.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        *,
+        out: Path | None = None,
+        resume: bool = False,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.config = config
+        self.matrix = build.find_backend(config)
+        self._began = time.perf_counter()
+        named = registries()
+        loss = build.build_loss(config, named)
+        train, validation = build.load_data(config)
+        outputs = build.fitting_outputs(config, loss, train.outputs, train.classes is not None)
+        self.folder = (RunFolder.reopen if resume else RunFolder.create)(out, config)
+        with use_backend(self.matrix):
+            model = build.build_model(config, named, train.inputs, outputs)
+        self.trainer = Trainer(
+            model,
+            loss,
+            build.build_optimiser(config, named, model),
+            train,
+            validation,
+            epochs=config.training.epochs,
+            batch_size=config.training.batch_size,
+            seed=config.seed,
+            schedule=build.build_schedule(config, named),
+            clip_norm=config.training.clip_norm,
+            observers=[self.folder, *observers],
+        )
+        if resume:
+            self.folder.resume(self.trainer)
+
+    def execute(self) -> dict[str, Any]:
+        """Train, and write the run's files. Returns the summary, as in `summary.json`."""
+        with use_backend(self.matrix):
+            history = self.trainer.fit()
+        last = history[-1] if history else {}
+        summary = {
+            "name": self.config.name,
+            "kind": self.config.kind,
+            "backend": self.matrix.backend,
+            "device": self.matrix.device,
+            "captured": False,
+            "seed": self.config.seed,
+            "epochs": self.trainer.position.epoch,
+            "steps": self.trainer.position.total_steps,
+            "parameters": sum(p.rows * p.cols for p in self.trainer.model.parameters()),
+            "train": last.get("train"),
+            "validation": last.get("validation"),
+            "seconds": {
+                "total": time.perf_counter() - self._began,
+                "compile": 0.0,
+                "step_median": self.trainer.step_median(),
+            },
+            "environment": environment(self.matrix),
+        }
+        self.folder.finish(self.trainer, summary)
+        return summary

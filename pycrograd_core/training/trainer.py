@@ -1,0 +1,244 @@
+"""The training loop: epochs of shuffled batches, metrics, checkpoints, an interruption that loses nothing."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pycrograd_core.autograd import no_grad
+from pycrograd_core.data import epoch_order
+from pycrograd_core.errors import TrainingError
+from pycrograd_core.optim import clip_grad_norm
+from pycrograd_core.tensor import Tensor
+
+from .checkpoint import Position
+
+if TYPE_CHECKING:
+    from pycrograd_core.data import Dataset
+    from pycrograd_core.nn import Module
+    from pycrograd_core.optim import Optimiser, Schedule
+
+    from .losses import Loss
+
+READ_EVERY = 0.2  # seconds between readings of the metrics: each waits for the device
+
+
+class Interrupted(Exception):  # noqa: N818  not a failure: the run was asked to stop, and has
+    """The run stopped between two steps because it was asked to."""
+
+
+class Observer:
+    """Is told how a run goes. Subclass it and override what is of interest."""
+
+    def started(self, trainer: Trainer) -> None:
+        """The run is about to begin, or to go on."""
+
+    def stepped(self, trainer: Trainer, metrics: dict[str, float]) -> None:
+        """Metrics of the epoch so far were read: `loss`, and `accuracy` where there is one."""
+
+    def epoch_ended(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """An epoch is done; `record` is its line of metrics.jsonl."""
+
+    def stopped(self, trainer: Trainer) -> None:
+        """The run was interrupted between two steps."""
+
+
+@dataclass
+class DeviceData:
+    """A data set on the device: features n × inputs, targets n × 1 or n × outputs."""
+
+    features: Tensor
+    targets: Tensor
+
+    @classmethod
+    def upload(cls, dataset: Dataset, loss: Loss, like: Tensor) -> DeviceData:
+        """Copy a data set to where a tensor lives, once."""
+        targets = loss.targets(dataset)
+        place = like.like_indices if targets.dtype.kind == "i" else like.like
+        return cls(like.like(dataset.features), place(targets))
+
+    def rows(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Some rows, chosen on the device by n × 1 int32 indices that are there already."""
+        return self.features.take_rows(indices), self.targets.take_rows(indices)
+
+    def batches(self, order: Any, size: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The rows in an order, in batches, from batch number `first` on. The last one may be smaller."""
+        on_device = self.features.like_indices(order)
+        for start in range(first * size, len(on_device), size):
+            yield self.rows(on_device[start : start + size])
+
+    def __len__(self) -> int:
+        return self.features.rows
+
+
+@dataclass
+class Meter:
+    """Sums of losses and of correct rows. Values stay on the device until they are read."""
+
+    sums: dict[str, float] = field(default_factory=lambda: {"loss": 0.0, "correct": 0.0, "rows": 0.0})
+    unread: list[tuple[Tensor, Tensor | None, int]] = field(default_factory=list)
+
+    def add(self, loss: Tensor, correct: Tensor | None, rows: int) -> None:
+        """Note one batch."""
+        self.unread.append((loss, correct, rows))
+
+    def read(self) -> int | None:
+        """Bring the sums up to date. Returns how many batches ago the first loss was not finite, None if all were."""
+        bad = None
+        for position, (loss, correct, rows) in enumerate(self.unread):
+            value = loss.item()
+            if not math.isfinite(value) and bad is None:
+                bad = len(self.unread) - position
+            self.sums["loss"] += value * rows
+            self.sums["rows"] += rows
+            if correct is not None:
+                self.sums["correct"] += correct.item()
+        self.unread.clear()
+        return bad
+
+    def metrics(self, counted: bool) -> dict[str, float]:
+        """Means over the rows so far."""
+        rows = self.sums["rows"] or 1.0
+        found = {"loss": self.sums["loss"] / rows}
+        if counted:
+            found["accuracy"] = self.sums["correct"] / rows
+        return found
+
+
+class Trainer:
+    """Trains a model on a data set. `position` says where it is; `fit` goes on from there."""
+
+    def __init__(
+        self,
+        model: Module,
+        loss: Loss,
+        optimiser: Optimiser,
+        train: Dataset,
+        validation: Dataset | None = None,
+        *,
+        epochs: int,
+        batch_size: int,
+        seed: int = 0,
+        schedule: Callable[[int], Schedule] | None = None,
+        clip_norm: float | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        like = optimiser.parameters[0]
+        self.model, self.loss, self.optimiser = model, loss, optimiser
+        self.train = DeviceData.upload(train, loss, like)
+        self.validation = DeviceData.upload(validation, loss, like) if validation is not None else None
+        self.epochs, self.batch_size, self.seed, self.clip_norm = epochs, batch_size, seed, clip_norm
+        self.steps_per_epoch = math.ceil(len(train) / batch_size)
+        self.factor = schedule(epochs * self.steps_per_epoch) if schedule else None
+        self.base_rate = optimiser.learning_rate
+        self.observers = list(observers)
+        self.position = Position()
+        self.meter = Meter()
+        self.history: list[dict[str, Any]] = []
+        self.step_seconds: list[float] = []
+        self.stop_requested = False
+
+    def fit(self) -> list[dict[str, Any]]:
+        """Train until the last epoch. Returns the records of the epochs trained.
+
+        Raises Interrupted between two steps if `stop_requested` was set, TrainingError at a loss that is not finite.
+        """
+        self.model.train()
+        if self.position.sums:
+            self.meter.sums = dict(self.position.sums)
+        for observer in self.observers:
+            observer.started(self)
+        while self.position.epoch < self.epochs:
+            self._epoch()
+        self.model.eval()
+        return self.history
+
+    def _epoch(self) -> None:
+        began = time.perf_counter() - self.position.seconds
+        order = epoch_order(len(self.train), self.seed, self.position.epoch)
+        start = last_read = time.perf_counter()
+        for x, targets in self.train.batches(order, self.batch_size, self.position.step):
+            if self.stop_requested:
+                self._interrupt(began)
+            self._step(x, targets)
+            now = time.perf_counter()
+            self.step_seconds.append(now - start)
+            start = now
+            if now - last_read > READ_EVERY:
+                self._read()
+                last_read = now
+                for observer in self.observers:
+                    observer.stepped(self, self.meter.metrics(self.loss.correct is not None))
+        self._read()
+        record: dict[str, Any] = {
+            "epoch": self.position.epoch + 1,
+            "steps": self.position.total_steps,
+            "learning_rate": self.optimiser.learning_rate,
+            "train": self.meter.metrics(self.loss.correct is not None),
+        }
+        if self.validation is not None:
+            record["validation"] = self.evaluate(self.validation)
+        record["seconds"] = time.perf_counter() - began
+        self.position.epoch += 1
+        self.position.step, self.position.seconds = 0, 0.0
+        self.meter, self.position.sums = Meter(), {}
+        self.history.append(record)
+        for observer in self.observers:
+            observer.epoch_ended(self, record)
+
+    def _step(self, x: Tensor, targets: Tensor) -> None:
+        """Forward, loss, backward, update on a batch."""
+        if self.factor is not None:
+            self.optimiser.learning_rate = self.base_rate * self.factor(self.position.total_steps)
+        outputs = self.model(x)
+        loss = self.loss.value(outputs, targets)
+        self.optimiser.zero_grad()
+        loss.backward()
+        if self.clip_norm is not None:
+            clip_grad_norm(self.optimiser.parameters, self.clip_norm)
+        self.optimiser.step()
+        correct = self.loss.correct(outputs, targets) if self.loss.correct else None
+        self.meter.add(loss, correct, x.rows)
+        self.position.step += 1
+        self.position.total_steps += 1
+
+    def evaluate(self, data: DeviceData) -> dict[str, float]:
+        """The metrics of the model on other data, without training on it."""
+        meter = Meter()
+        self.model.eval()
+        with no_grad():
+            for x, targets in data.batches(range(len(data)), self.batch_size):
+                outputs = self.model(x)
+                correct = self.loss.correct(outputs, targets) if self.loss.correct else None
+                meter.add(self.loss.value(outputs, targets), correct, x.rows)
+        self.model.train()
+        meter.read()
+        return meter.metrics(self.loss.correct is not None)
+
+    def step_median(self) -> float:
+        """The median time of a step, in seconds."""
+        return statistics.median(self.step_seconds) if self.step_seconds else 0.0
+
+    def _read(self) -> None:
+        bad = self.meter.read()
+        if bad is None:
+            return
+        step = self.position.step - bad + 1
+        wrong = [n for n, p in self.model.named_parameters() if not math.isfinite(p.detach().abs().sum().item())]
+        state = f"not finite: {', '.join(wrong)}" if wrong else "all parameters are finite"
+        raise TrainingError(
+            f"the loss is not a finite number at epoch {self.position.epoch + 1}, step {step} of "
+            f"{self.steps_per_epoch} ({state}): lower the learning rate, or set training.clip_norm"
+        )
+
+    def _interrupt(self, began: float) -> None:
+        self._read()
+        self.position.sums = dict(self.meter.sums)
+        self.position.seconds = time.perf_counter() - began
+        for observer in self.observers:
+            observer.stopped(self)
+        raise Interrupted
