@@ -110,30 +110,37 @@ def propagate(
     order = _topological(roots)
     pending: dict[int, Any] = {}
     owned: set[int] = set()  # pending gradients that were summed here, so that nothing else refers to their memory
+    shared = {id(root) for root in roots}  # those that came as they are, so that something else may refer to them
     found: dict[int, Any] = {}
     for root, seed in zip(roots, seeds, strict=True):
         _accumulate(pending, owned, id(root), seed, create_graph)
     while order:
         tensor = order.pop()  # and with it the last reference that the engine holds
         g = pending.pop(id(tensor), None)
-        owned.discard(id(tensor))
         if g is None:
             continue
         if tensor.hooks:
             g = tensor.run_hooks(g)
-        if wanted is not None:
-            if id(tensor) in wanted:
+            shared.add(id(tensor))
+            owned.discard(id(tensor))
+        kept = id(tensor) in wanted if wanted is not None else tensor.node is None or tensor.retains_grad
+        if kept:
+            if id(tensor) in shared and id(tensor) not in owned and not create_graph:
+                g = TABLE["reshape"](g, rows=g.shape[0], cols=g.shape[1])  # a copy, for its new owner to write to
+            if wanted is None:
+                tensor.accumulate_grad(g)
+            else:
                 found[id(tensor)] = g
-        elif tensor.node is None or tensor.retains_grad:
-            tensor.accumulate_grad(g)
         if tensor.node is not None:
-            _run_rules(tensor, g, pending, owned, create_graph)
+            _run_rules(tensor, g, pending, owned, shared, create_graph)
             if not retain_graph:
                 tensor.node.inputs = None
     return found
 
 
-def _run_rules(tensor: Tensor, g: Any, pending: dict[int, Any], owned: set[int], create_graph: bool) -> None:
+def _run_rules(
+    tensor: Tensor, g: Any, pending: dict[int, Any], owned: set[int], shared: set[int], create_graph: bool
+) -> None:
     """Run the gradient rules of the node that computed a tensor, and pass the results on to its inputs."""
     node = tensor.node
     assert node is not None
@@ -145,7 +152,7 @@ def _run_rules(tensor: Tensor, g: Any, pending: dict[int, Any], owned: set[int],
         y = tensor.value
         operands = [x.value for x in inputs]
     for position, x in enumerate(inputs):
-        if x.written > node.moment:
+        if x.value.written > node.moment:
             raise InPlaceError(
                 f"input {position} of {op.name} was overwritten after {op.name} used it, so its gradient would be "
                 "wrong: run backward() before the write, or write to a copy"
@@ -158,6 +165,8 @@ def _run_rules(tensor: Tensor, g: Any, pending: dict[int, Any], owned: set[int],
         gradient = rule(g, y, *operands, **params)
         if gradient.shape != x.shape:
             gradient = _unbroadcast(op, gradient, x.shape)
+        elif gradient is g:
+            shared.add(id(x))
         _accumulate(pending, owned, id(x), gradient, create_graph)
 
 
@@ -189,7 +198,7 @@ def _unbroadcast(op: Op, gradient: Any, shape: Shape) -> Any:
 def grad(
     output: Tensor,
     inputs: Sequence[Tensor],
-    gradient: Tensor | None = None,
+    gradient: Any = None,
     *,
     retain_graph: bool | None = None,
     create_graph: bool = False,

@@ -68,9 +68,10 @@ class Matrix(Operand, ABC):
     `host_memory` (`to_host` shares memory rather than copies it), `deterministic` (equal inputs give equal bits).
     """
 
-    __slots__ = ("dtype", "limits", "shape")
+    __slots__ = ("dtype", "limits", "shape", "written")
 
     rank = 0
+    written: int  # when this value was last overwritten in place; kept by the tensors around it
     backend: ClassVar[str] = ""
     device: ClassVar[str] = ""
     capabilities: ClassVar[frozenset[str]] = frozenset()
@@ -283,7 +284,7 @@ def _unified(op: Op, inputs: Sequence[Any]) -> tuple[list[Any], type[Matrix]]:
         if type(x) is kind:
             unified.append(x)
         elif isinstance(x, (int, float)):
-            unified.append(kind.number(float(x), dtype))
+            unified.append(kind.number(float(x), "float32" if dtype == INDEX_DTYPE else dtype))
         elif isinstance(x, Matrix):
             raise BackendMismatchError(f"{op.name}: {_place(kind)} and {_place(type(x))} do not mix; move one first")
         else:
@@ -299,10 +300,10 @@ def _evaluate_with_indices(op: Op, kind: type[Matrix], inputs: Sequence[Any], pa
     """`Matrix.evaluate` where some input is int32: indices stay within their range, and are never computed with."""
     values = [x for position, x in enumerate(inputs) if position not in op.indices]
     dtypes = {x.dtype for x in values}
-    if len(dtypes) > 1:
-        raise DtypeError(f"{op.name}: {' and '.join(x.dtype for x in values)} do not mix; convert one")
     if INDEX_DTYPE in dtypes and not op.accepts_indices:
         raise DtypeError(f"{op.name}: int32 matrices are row numbers and labels, not for arithmetic; use float32")
+    if len(dtypes) > 1:
+        raise DtypeError(f"{op.name}: {' and '.join(x.dtype for x in values)} do not mix; convert one")
     for position in op.indices:
         if inputs[position].dtype != INDEX_DTYPE:
             raise DtypeError(
@@ -315,7 +316,7 @@ def _evaluate_with_indices(op: Op, kind: type[Matrix], inputs: Sequence[Any], pa
         for position in op.indices:
             _check_range(op, inputs[position], bound)
     result = kind.kernels[op](*inputs, **params)
-    if result.dtype == INDEX_DTYPE and all(x.limits for x in values):
+    if values and result.dtype == INDEX_DTYPE and all(x.limits for x in values):
         result.limits = (min(x.limits[0] for x in values), max(x.limits[1] for x in values))
     return result
 

@@ -82,13 +82,16 @@ class Op:
             return partial(rules[0], position=position) if rules[0] else None
         return rules[position]
 
-    def check_rule(self, position: int) -> None:
+    def check_rules(self, inputs: Sequence[Any]) -> None:
         """Refuse to record the op on an input for which no rule was given: better now than in the backward pass."""
-        if not self.variadic and position >= len(self.gradients or ()):
-            raise GradientError(
-                f"{self.name} has no gradient rule for input {position}: detach() that input first, "
-                "or define the op with a rule for it (None where the gradient is zero)"
-            )
+        if self.variadic:
+            return
+        for position in range(len(self.gradients or ()), len(inputs)):
+            if inputs[position].requires_grad:
+                raise GradientError(
+                    f"{self.name} has no gradient rule for input {position}: detach() that input first, "
+                    "or define the op with a rule for it (None where the gradient is zero)"
+                )
 
 
 TABLE: dict[str, Op] = {}

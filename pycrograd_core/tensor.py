@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from . import ops
 from .autograd import CLOCK, MODE, Node, enable_grad, no_grad, propagate
-from .errors import BackendMismatchError, DataError, GradientError, InPlaceError, ShapeError
+from .errors import (
+    BackendMismatchError,
+    DataError,
+    DtypeError,
+    GradientError,
+    IndexRangeError,
+    InPlaceError,
+    ShapeError,
+)
 from .host import host_array
 from .matrix import Matrix
 from .op import INDEX_DTYPE, Op, apply
@@ -31,7 +39,7 @@ class Tensor(Operand):
     `backend` and `device` default to those of `use_backend`.
     """
 
-    __slots__ = ("__weakref__", "grad", "hooks", "node", "requires_grad", "retains_grad", "shape", "value", "written")
+    __slots__ = ("__weakref__", "grad", "hooks", "node", "requires_grad", "retains_grad", "shape", "value")
 
     rank = 1
 
@@ -41,7 +49,6 @@ class Tensor(Operand):
     hooks: dict[int, Hook] | None
     requires_grad: bool
     retains_grad: bool
-    written: int
 
     def __init__(
         self,
@@ -54,12 +61,16 @@ class Tensor(Operand):
     ) -> None:
         if requires_grad and dtype == INDEX_DTYPE:
             raise GradientError("int32 tensors are labels and row numbers: they have no gradient")
-        self.value = _uploaded(default_backend() if backend is None else get_backend(backend, device), data, dtype)
+        if backend is None and device is None:
+            kind = default_backend()
+        else:
+            kind = get_backend(backend or default_backend().backend, device)
+        self.value = _uploaded(kind, data, dtype)
         self.shape = self.value.shape
         self.requires_grad = requires_grad
         self.grad = self.node = self.hooks = None
         self.retains_grad = False
-        self.written = 0
+        self.value.written = 0
 
     @staticmethod
     def of(value: Matrix, requires_grad: bool = False) -> Tensor:
@@ -70,7 +81,7 @@ class Tensor(Operand):
         tensor.requires_grad = requires_grad
         tensor.grad = tensor.node = tensor.hooks = None
         tensor.retains_grad = False
-        tensor.written = 0
+        value.written = 0
         return tensor
 
     # Recording -----------------------------------------------------------------------------------------------------
@@ -83,14 +94,15 @@ class Tensor(Operand):
                 inputs = _lifted(op, inputs)
                 break
         if MODE.recording and op.differentiable:
-            for position, x in enumerate(inputs):
+            for x in inputs:
                 if x.requires_grad:
                     if op.gradients is None:
                         assert op.decomposition is not None
                         if op.shape is not None:
                             op.result_shape(inputs, params)
                         return op.decomposition(*inputs, **params)  # type: ignore[no-any-return]
-                    op.check_rule(position)
+                    if len(op.gradients) < len(inputs):
+                        op.check_rules(inputs)
                     y = Tensor.of(Matrix.evaluate(op, [x.value for x in inputs], params), True)
                     y.node = Node(op, inputs, params)
                     return y
@@ -98,20 +110,18 @@ class Tensor(Operand):
 
     # Gradients -----------------------------------------------------------------------------------------------------
 
-    def backward(
-        self, gradient: Tensor | None = None, *, retain_graph: bool | None = None, create_graph: bool = False
-    ) -> None:
+    def backward(self, gradient: Any = None, *, retain_graph: bool | None = None, create_graph: bool = False) -> None:
         """Add the gradient of this tensor to `.grad` of every leaf that it depends on and that requires one.
 
-        `gradient` weights the elements of a tensor that is not 1×1. The graph is freed unless `retain_graph`. With
-        `create_graph` the gradients can be differentiated again.
+        `gradient`, a tensor or host data, weights the elements of a tensor that is not 1×1. The graph is freed unless
+        `retain_graph`. With `create_graph` the gradients can be differentiated again.
         """
         seed = self.seed_gradient(gradient)
         keep = create_graph if retain_graph is None else retain_graph
         with enable_grad() if create_graph else no_grad():
             propagate([self], [seed if create_graph else seed.value], retain_graph=keep, create_graph=create_graph)
 
-    def seed_gradient(self, gradient: Tensor | None) -> Tensor:
+    def seed_gradient(self, gradient: Any) -> Tensor:
         """What a backward pass starts from: the given gradient, or for a 1×1 the number 1."""
         if not self.requires_grad:
             raise GradientError(
@@ -125,9 +135,12 @@ class Tensor(Operand):
                     "reduce it with .sum() or .mean(), or pass one"
                 )
             return Tensor.of(self.value.number(1.0, self.dtype))
-        if gradient.shape != self.shape:
-            raise ShapeError("backward", [self.shape, gradient.shape], "the gradient must have the tensor's shape")
-        return gradient
+        seed = gradient if isinstance(gradient, Tensor) else self.like(gradient)
+        if seed.shape != self.shape:
+            raise ShapeError("backward", [self.shape, seed.shape], "the gradient must have the tensor's shape")
+        if seed.dtype != self.dtype:
+            raise DtypeError(f"backward: a gradient in {seed.dtype} of a tensor in {self.dtype}; convert one")
+        return seed
 
     def accumulate_grad(self, g: Any) -> None:
         """Add a gradient to `.grad`. A new value is made, so that whoever holds the old one keeps it."""
@@ -173,8 +186,9 @@ class Tensor(Operand):
 
     def detach(self) -> Tensor:
         """The same value, shared, with no history."""
+        written = self.value.written
         detached = Tensor.of(self.value)
-        detached.written = self.written
+        self.value.written = written
         return detached
 
     @property
@@ -194,9 +208,12 @@ class Tensor(Operand):
             source = self.like(source)
         if source.shape != self.shape:
             raise ShapeError("assign", [self.shape, source.shape], "the new value must have the old one's shape")
-        if type(source.value) is not type(self.value) or source.dtype != self.dtype:
-            raise BackendMismatchError("assign: the new value must have the old one's backend, device and dtype")
+        if source.dtype != self.dtype:
+            raise DtypeError(f"assign: {self.dtype} and {source.dtype} do not mix; convert one")
+        if type(source.value) is not type(self.value):
+            raise BackendMismatchError("assign: the new value must have the old one's backend and device")
         self.value.assign(source.value)
+        self.value.limits = source.value.limits
         self._mark_written()
 
     def update(self, op: Op, *others: Tensor, **params: Any) -> None:
@@ -213,7 +230,7 @@ class Tensor(Operand):
 
     def _mark_written(self) -> None:
         CLOCK.now += 1
-        self.written = CLOCK.now
+        self.value.written = CLOCK.now
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise InPlaceError(
@@ -250,15 +267,16 @@ class Tensor(Operand):
             raise ValueError("the values of a tensor are copied: np.asarray(tensor, copy=False) cannot be had")
         return np.asarray(self.numpy(), dtype)
 
-    def to_dlpack(self, **options: Any) -> Any:
+    def to_dlpack(self) -> Any:
         """A read-only DLPack capsule that shares this tensor's memory, where the backend keeps it on the host."""
+        return self.__dlpack__(max_version=(1, 0))  # the first version that can say read-only
+
+    def __dlpack__(self, **options: Any) -> Any:
         if "host_memory" not in self.value.capabilities:
             raise BackendMismatchError(f"the backend {self.backend!r} keeps its values elsewhere: use .numpy()")
         view = self._view()
         view.flags.writeable = False
         return view.__dlpack__(**options)
-
-    __dlpack__ = to_dlpack
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return 1, 0  # kDLCPU
@@ -441,7 +459,7 @@ def _lifted(op: Op, inputs: Sequence[Any]) -> list[Tensor]:
         elif position in op.indices:
             lifted.append(Tensor.of(_uploaded(kind, x, INDEX_DTYPE)))
         elif type(x) is float or type(x) is int:
-            lifted.append(Tensor.of(kind.number(x, dtype)))
+            lifted.append(Tensor.of(kind.number(x, "float32" if dtype == INDEX_DTYPE else dtype)))
         else:
             lifted.append(Tensor.of(_uploaded(kind, x, dtype)))
     return lifted
@@ -461,6 +479,6 @@ def _bounds(key: Any, extent: int, what: str) -> tuple[int, int]:
             f"a {what} is selected by a number or a slice, not {type(key).__name__}: see take_rows()"
         ) from None
     if not -extent <= position < extent:
-        raise IndexError(f"{what} {position} is outside a tensor of {extent} {what}s")
+        raise IndexRangeError(f"{what} {position} is outside a tensor of {extent} {what}s")
     start = position % extent
     return start, start + 1

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import sys
 
-FAILED, WRONG = 1, 2
+FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
 
 def main() -> None:
     """Run the command line."""
-    from .app import app
-
     try:
+        from .app import app
+
         app(prog_name="pycrograd")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except Exception as failure:  # noqa: BLE001  all that is not a user's mistake is raised again
         sys.exit(_tell(failure))
 
@@ -29,9 +31,8 @@ def _tell(failure: Exception) -> int:
 
     if not isinstance(failure, PycrogradError):
         raise failure
-    cause = failure.__cause__
-    broken = cause.__cause__ if isinstance(cause, BackendError) else cause
-    if broken is not None and isinstance(failure, (BackendError, ConfigError, PluginError)):
-        traceback.print_exception(broken)
+    plugins = failure.__cause__ if isinstance(failure, ConfigError) else failure
+    if isinstance(plugins, (BackendError, PluginError)) and plugins.__cause__ is not None:
+        traceback.print_exception(plugins.__cause__)
     print(f"error: {failure}", file=sys.stderr)  # noqa: T201
     return WRONG if isinstance(failure, ConfigError) else FAILED

@@ -36,16 +36,13 @@ class Display(Observer):
     def __exit__(self, *_: object) -> None:
         """Leave the terminal as it was."""
 
-    def interrupted(self, folder: Path) -> None:
-        """Say where the interrupted run was saved."""
-        self._line(f"interrupted; saved in {folder}, and --resume goes on from there")
+    def say(self, text: str) -> None:
+        """Write a line, whatever else is shown."""
+        self.stream.write(f"{text}\n")
+        self.stream.flush()
 
     def summarise(self, summary: dict[str, Any], folder: Path) -> None:
         """Say how the run ended."""
-
-    def _line(self, text: str) -> None:
-        self.stream.write(f"{text}\n")
-        self.stream.flush()
 
 
 class PlainDisplay(Display):
@@ -56,26 +53,29 @@ class PlainDisplay(Display):
         parameters = trainer.optimiser.parameters
         total = sum(p.rows * p.cols for p in parameters)
         held_out = len(trainer.validation) if trainer.validation is not None else 0
-        self._line(
+        self.say(
             f"{total:,} parameters, {len(trainer.train):,} samples to train on and {held_out:,} to validate, "
             f"backend {parameters[0].backend}"
         )
-        if trainer.position.total_steps:
-            self._line(f"resumed at epoch {trainer.position.epoch + 1}, step {trainer.position.step}")
+        position = trainer.position
+        if position.total_steps:
+            self.say(f"resumed after epoch {position.epoch}, step {position.step}")
+            if position.planned != trainer.epochs:
+                self.say(f"for {trainer.epochs} epochs in place of {position.planned}; the schedule now runs over those")
 
     def epoch_ended(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """One line of metrics."""
         parts = [f"epoch {record['epoch']:>{len(str(trainer.epochs))}}/{trainer.epochs}"]
         parts += [f"{name} {_metrics(record[name])}" for name in ("train", "validation") if name in record]
         parts.append(f"{len(trainer.train) / max(record['seconds'], 1e-9):,.0f} samples/s")
-        self._line("  ".join(parts))
+        self.say("  ".join(parts))
 
     def summarise(self, summary: dict[str, Any], folder: Path) -> None:
         """The last metrics, the time, the folder."""
         best = summary["validation"] or summary["train"]
         which = "validation" if summary["validation"] else "training"
         text = f"{which} {_metrics(best)}, " if best else ""
-        self._line(f"done: {text}{summary['seconds']['total']:.1f} s; see {folder}")
+        self.say(f"done: {text}{summary['seconds']['total']:.1f} s; see {folder}")
 
 
 class LiveDisplay(PlainDisplay):
@@ -135,7 +135,8 @@ class LiveDisplay(PlainDisplay):
             speed=f"{rows / seconds:,.0f}" if steps and seconds else "–",
         )
 
-    def _line(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Write a line above the bar."""
         self._console.print(text, markup=False, soft_wrap=True)
 
 

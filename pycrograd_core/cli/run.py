@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import INTERRUPTED
+
 if TYPE_CHECKING:
     from types import FrameType
 
     from pycrograd_core.config import TrainConfig
-    from pycrograd_core.training import TrainingRun
+    from pycrograd_core.training import Trainer
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/digits.yaml.")]
 Backend = Annotated[str | None, typer.Option("--backend", metavar="B", help="The backend: see `pycrograd backends`.")]
@@ -42,25 +45,32 @@ def run(
     Writes the run's folder: config.yaml, metrics.jsonl, summary.json, model.safetensors, checkpoints/. Ctrl-C stops
     between two steps with a checkpoint saved; --resume goes on from there.
     """
-    shortcuts = {
-        "backend": backend, "device": device, "seed": seed, "training.epochs": epochs, "data.samples": samples,
-    }  # fmt: skip
-    overrides = [*(settings or []), *(f"{path}={value}" for path, value in shortcuts.items() if value is not None)]
-    train(load(config, overrides), out=out, resume=resume, as_json=as_json)
+    options = {
+        "--backend": ("backend", backend),
+        "--device": ("device", device),
+        "--seed": ("seed", seed),
+        "--epochs": ("training.epochs", epochs),
+        "--samples": ("data.samples", samples),
+    }
+    train(load(config, settings or [], options), out=out, resume=resume, as_json=as_json)
 
 
-def load(path: Path, overrides: list[str]) -> TrainConfig:
-    """The checked configuration."""
-    from pycrograd_core.config import load_config
+def load(path: Path, settings: list[str], options: Mapping[str, tuple[str, str | int | None]] = {}) -> TrainConfig:  # noqa: B006
+    """The checked configuration, with the values of `--set` and of other options, each for a path, put in."""
+    from pycrograd_core.config import Option, load_config
     from pycrograd_core.training import registries
 
-    return load_config(path, registries(), overrides)
+    given = [Option(f"{name} {value}", at, value) for name, (at, value) in options.items() if value is not None]
+    return load_config(path, registries(), [*settings, *given])
 
 
 def train(
     config: TrainConfig, *, out: Path | None = None, resume: bool = False, as_json: bool = False
 ) -> dict[str, Any]:
-    """Train with a progress display, unless the output is JSON. Returns the summary."""
+    """Train with a progress display, unless the output is JSON. Returns the summary.
+
+    The first Ctrl-C (or SIGTERM) stops the run between two batches, with a checkpoint; a second one stops it at once.
+    """
     import json
 
     from pycrograd_core.training import Interrupted, TrainingRun
@@ -68,13 +78,18 @@ def train(
     from .progress import display
 
     observer = display(quiet=as_json)
-    training = TrainingRun(config, out=out, resume=resume, observers=[observer])
-    with observer, _stopping(training):
+    with _signals() as stop:
+        training = TrainingRun(config, out=out, resume=resume, observers=[observer])
+        stop.trainer = training.trainer
         try:
-            summary = training.execute()
+            with observer:
+                summary = training.execute()
         except Interrupted:
-            observer.interrupted(training.folder.path)
-            raise typer.Exit(130) from None
+            observer.say(f"interrupted; to go on: {resumption(training.folder.path)}")
+            raise typer.Exit(INTERRUPTED) from None
+        except KeyboardInterrupt:
+            observer.say(f"stopped at once; to go on from the last checkpoint: {resumption(training.folder.path)}")
+            raise typer.Exit(INTERRUPTED) from None
     if as_json:
         typer.echo(json.dumps(summary))
     else:
@@ -82,18 +97,35 @@ def train(
     return summary
 
 
-@contextmanager
-def _stopping(training: TrainingRun) -> Iterator[None]:
-    """Turn the first Ctrl-C (or SIGTERM) into a request to stop between two steps; a second one stops at once."""
+def resumption(folder: Path) -> str:
+    """The command that goes on with the run in a folder."""
+    return shlex.join(["pycrograd", "run", str(folder / "config.yaml"), "--out", str(folder), "--resume"])
 
-    def request(number: int, frame: FrameType | None) -> None:
-        if training.trainer.stop_requested:
+
+class _Stop:
+    """What a signal does: it asks the trainer to stop. Where there is none, or it was asked before, all stops at once.
+
+    A signal may come while anything is being written, so this writes nothing.
+    """
+
+    trainer: Trainer | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.trainer is None or self.trainer.stop_requested:
             raise KeyboardInterrupt
-        training.trainer.stop_requested = True
+        self.trainer.stop_requested = True
 
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+
+@contextmanager
+def _signals() -> Iterator[_Stop]:
+    """Ctrl-C and SIGTERM ask for a stop inside a `with` block, unless the process was started to ignore them."""
+    stop = _Stop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        if before[number] != signal.SIG_IGN:
+            signal.signal(number, stop)
     try:
-        yield
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -60,9 +60,12 @@ def _train(
 def _config(name: str, epochs: int | None, length: int | None, backend: str | None, settings: list[str]) -> TrainConfig:
     from .run import load
 
-    shortcuts = {"training.epochs": epochs, "data.samples": length, "backend": backend}
-    overrides = [f"{path}={value}" for path, value in shortcuts.items() if value is not None]
-    return load(_shipped(name), [*settings, *overrides])
+    options = {
+        "--epochs": ("training.epochs", epochs),
+        "--length": ("data.samples", length),
+        "--backend": ("backend", backend),
+    }
+    return load(_shipped(name), settings, options)
 
 
 def _shipped(name: str) -> Path:

@@ -6,12 +6,14 @@ from .dump import dump, resolved
 from .load import load_config, parse_config
 from .mistakes import Mistakes
 from .node import Place
+from .overrides import Option
 from .schema import Component, DataConfig, Registries, TrainConfig, TrainingConfig
 
 __all__ = [
     "Component",
     "DataConfig",
     "Mistakes",
+    "Option",
     "Place",
     "Registries",
     "TrainConfig",

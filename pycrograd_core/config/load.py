@@ -9,7 +9,7 @@ from pycrograd_core.registry import nearest
 
 from .explain import show
 from .node import Node, Place
-from .overrides import override
+from .overrides import Option, override
 from .source import read, read_file
 from .train import NAMED, read_train
 
@@ -31,15 +31,17 @@ class Kind:
 KINDS = {"train": Kind(read_train, NAMED)}
 
 
-def load_config(path: str | Path, registries: Registries, overrides: Sequence[str] = ()) -> TrainConfig:
-    """The configuration in a YAML file, with `path=value` overrides (`--set`) put in.
+def load_config(path: str | Path, registries: Registries, overrides: Sequence[str | Option] = ()) -> TrainConfig:
+    """The configuration in a YAML file, with `path=value` overrides (`--set`) and other options put in.
 
     Raises ConfigError, at `file:line:column`, for the mistakes in it.
     """
     return parse_config(read_file(path), str(path), registries, overrides)
 
 
-def parse_config(text: str, file_name: str, registries: Registries, overrides: Sequence[str] = ()) -> TrainConfig:
+def parse_config(
+    text: str, file_name: str, registries: Registries, overrides: Sequence[str | Option] = ()
+) -> TrainConfig:
     """The configuration in YAML text; `file_name` is what its places say. Raises ConfigError as `load_config` does."""
     root = read(text, lambda line, column: Place(file_name, line, column))
     if root.value is None:

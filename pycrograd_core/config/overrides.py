@@ -1,9 +1,9 @@
-"""Values given on the command line, `--set training.epochs=5`, in place of those in the file."""
+"""Values given on the command line, `--set training.epochs=5` or `--epochs 5`, in place of those in the file."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .explain import show
 from .node import Node, Place, below
@@ -13,27 +13,45 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 
-def override(root: Node, overrides: Iterable[str], named: Collection[str]) -> Node:
+class Option(NamedTuple):
+    """The value of an option of the command line, as it was typed (`--epochs 5`), and the path that it stands for."""
+
+    typed: str
+    path: str
+    value: str | int
+
+
+def override(root: Node, overrides: Iterable[str | Option], named: Collection[str]) -> Node:
     """The values with each `path=value` put in, in order. The value is YAML; missing mappings on the way are made.
 
     At the paths in `named`, a mere name stands for a mapping with that `name`. Raises ConfigError for an override that
-    has another form, or whose path leads through a scalar or past the end of a list.
+    has another form, or whose path leads through a scalar or past the end of a list. An option is its value, not YAML.
     """
-    for text in overrides:
-        path, separator, value = text.partition("=")
-        # the command line may hold bytes that are not text
-        place = Place("--set " + text.encode("utf-8", "backslashreplace").decode("utf-8"))
-        steps = path.strip().split(".")
-        if not separator or not all(steps):
-            raise place.error("expected PATH=VALUE, such as training.epochs=5 or model.0.linear=64")
-        if len(steps) > DEEPEST:
-            raise place.error(f"more than {DEEPEST} levels deep")
-        root = _with(root, steps, _value(value, ".".join(steps), place), named)
+    for each in overrides:
+        new = _option(each) if isinstance(each, Option) else _setting(each)
+        root = _with(root, new.path.split("."), new, named)
     return root
 
 
-def _value(text: str, path: str, place: Place) -> Node:
-    return read(text, lambda _line, _column: place, path)
+def _option(option: Option) -> Node:
+    place = _place(option.typed)
+    return Node(option.value, option.path, place, place)
+
+
+def _setting(text: str) -> Node:
+    path, separator, value = text.partition("=")
+    place = _place(f"--set {text}")
+    steps = path.strip().split(".")
+    if not separator or not all(steps):
+        raise place.error("expected PATH=VALUE, such as training.epochs=5 or model.0.linear=64")
+    if len(steps) > DEEPEST:
+        raise place.error(f"more than {DEEPEST} levels deep")
+    return read(value, lambda _line, _column: place, ".".join(steps))
+
+
+def _place(typed: str) -> Place:
+    # the command line may hold bytes that are not text
+    return Place(typed.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def _with(node: Node, steps: list[str], new: Node, named: Collection[str]) -> Node:

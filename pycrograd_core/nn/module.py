@@ -84,13 +84,21 @@ class Module:
 
     def to(self, *, backend: str | None = None, device: str | None = None, dtype: str | None = None) -> Module:
         """Replace every parameter by a copy elsewhere or in another dtype. Make the optimiser afterwards."""
-        moved: dict[int, Tensor] = {}
-        for _, module in self.named_modules():
-            for name, part in list(vars(module).items()):
-                if isinstance(part, Tensor):
-                    if id(part) not in moved:
-                        moved[id(part)] = part.to(backend=backend, device=device, dtype=dtype)
-                    setattr(module, name, moved[id(part)])
+        copies: dict[int, tuple[Tensor, Tensor]] = {}  # with each tensor its copy: while it is kept, its id is its own
+
+        def moved(value: Any) -> Any:
+            if isinstance(value, (list, tuple)) and any(isinstance(each, Tensor) for each in value):
+                return type(value)(map(moved, value))
+            if not isinstance(value, Tensor):
+                return value
+            if id(value) not in copies:
+                copies[id(value)] = value, value.to(backend=backend, device=device, dtype=dtype)
+            return copies[id(value)][1]
+
+        for module in {id(module): module for _, module in self.named_modules()}.values():
+            for name, value in vars(module).items():
+                if (copy := moved(value)) is not value:
+                    setattr(module, name, copy)
         return self
 
     def state_dict(self) -> dict[str, NDArray[Any]]:

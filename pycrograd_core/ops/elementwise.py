@@ -55,7 +55,7 @@ power = define(
     tolerance=5e-6,
 )
 negative = define(
-    "negative", "-x.", same, (lambda g, y, x: -g,), samples=unary(), decomposition=lambda x: subtract(0.0, x)
+    "negative", "-x.", same, (lambda g, y, x: -g,), samples=unary(), decomposition=lambda x: multiply(x, -1.0)
 )
 abs = define(
     "abs",

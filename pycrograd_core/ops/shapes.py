@@ -62,6 +62,8 @@ def along_axis(x: Any, axis: int = 1) -> Shape:
     """The shape of x; `axis` is 0 or 1."""
     if axis not in (0, 1):
         raise Mismatch(f"axis must be 0 (down each column) or 1 (along each row), not {axis!r}")
+    if x.shape[axis] == 0:
+        raise Mismatch("nothing to normalise: there is no greatest of no elements")
     return x.shape  # type: ignore[no-any-return]
 
 

@@ -8,16 +8,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
-from pycrograd_core.errors import BackendError
+from pycrograd_core.errors import BackendError, PluginError, PycrogradError
 from pycrograd_core.matrix import CONTRACT, Matrix
 from pycrograd_core.registry import nearest
 
 from .loader import Plugin, installed
-
-if TYPE_CHECKING:
-    from .specs import BackendSpec, Probe
+from .specs import BackendSpec, Probe
 
 DEFAULT_VARIABLE = "PYCROGRAD_BACKEND"
 
@@ -35,8 +32,6 @@ class Candidate:
 
     def probe(self) -> Probe:
         """What the backend finds on this machine. A probe that raises is a reason, not a crash."""
-        from .specs import Probe
-
         if self.failure is not None:
             return Probe(reason=f"{type(self.failure).__name__}: {self.failure}")
         if self.spec is None:
@@ -59,21 +54,24 @@ class Candidate:
 def candidates() -> dict[str, Candidate]:
     """Every backend by name, also those whose plugin is broken or blocked."""
     found: dict[str, Candidate] = {}
-    for plugin in installed().plugins:
-        if plugin.module is None:
-            found[plugin.name] = Candidate(plugin.name, plugin, None, plugin.failure)
+    without = [(plugin, plugin.failure) for plugin in installed().plugins if plugin.module is None]
     for plugin, result in installed().call("pycrograd_register_backends"):
         if isinstance(result, Exception):
-            found[plugin.name] = Candidate(plugin.name, plugin, None, result)
-            continue
-        for spec in result:
-            found[spec.name] = Candidate(spec.name, plugin, spec, _objection(spec, plugin, found.get(spec.name)))
+            without.append((plugin, result))
+        elif not isinstance(result, list) or not all(isinstance(spec, BackendSpec) for spec in result):
+            without.append((plugin, PluginError("pycrograd_register_backends() must return a list of BackendSpec")))
+        else:
+            for spec in result:
+                found[spec.name] = Candidate(spec.name, plugin, spec, _objection(spec, plugin, found.get(spec.name)))
+    for plugin, failure in without:
+        name = plugin.name if plugin.name not in found else f"{plugin.name} of {plugin.distribution}"
+        found[name] = Candidate(name, plugin, None, failure)
     return found
 
 
 def _objection(spec: BackendSpec, plugin: Plugin, taken: Candidate | None) -> Exception | None:
     """Why a backend cannot be registered as it is, if so."""
-    if taken is not None and taken.spec is not None:
+    if taken is not None:
         return BackendError(
             f"{plugin.distribution} and {taken.plugin.distribution} both register a backend {spec.name!r}: remove one"
         )
@@ -97,7 +95,12 @@ def get_backend(name: str, device: str | None = None) -> type[Matrix]:
         raise BackendError(f"the backend {name!r} is broken: {candidate.failure}") from candidate.failure
     if candidate.spec is None:
         raise BackendError(f"the backend {name!r} is blocked by the environment")
-    matrix = candidate.spec.load(device)
+    try:
+        matrix = candidate.spec.load(device)
+    except PycrogradError:
+        raise
+    except Exception as failure:
+        raise BackendError(f"the backend {name!r} cannot be loaded: {type(failure).__name__}: {failure}") from failure
     missing = sorted(getattr(matrix, "__abstractmethods__", ()))
     if missing:
         raise BackendError(f"the backend {name!r} lacks the kernels {', '.join(missing)}")

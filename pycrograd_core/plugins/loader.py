@@ -7,7 +7,7 @@ take every command down. Here a failure is kept with its traceback, and is raise
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -53,9 +53,15 @@ class Plugins:
             return Plugin(entry.name, distribution, version)
         try:
             module = entry.load()
+        except Exception as failure:  # noqa: BLE001  a plugin may raise anything; it is kept, and shown on request
+            return Plugin(entry.name, distribution, version, failure=failure)
+        if self._manager.has_plugin(entry.name):
+            taken = PluginError(f"another plugin is called {entry.name!r} too: uninstall one of them")
+            return Plugin(entry.name, distribution, version, failure=taken)
+        try:
             self._manager.register(module, name=entry.name)
             self._manager.check_pending()
-        except Exception as failure:  # noqa: BLE001  a plugin may raise anything; it is kept, and shown on request
+        except Exception as failure:  # noqa: BLE001  as above
             if self._manager.has_plugin(entry.name):
                 self._manager.unregister(name=entry.name)
             return Plugin(entry.name, distribution, version, failure=failure)
@@ -76,6 +82,11 @@ class Plugins:
         for plugin, result in self.call(hook):
             if isinstance(result, Exception):
                 raise PluginError(f"the plugin {plugin.name!r} ({plugin.distribution}) failed in {hook}") from result
+            if not isinstance(result, Mapping):
+                raise PluginError(
+                    f"the plugin {plugin.name!r} ({plugin.distribution}) must return a mapping from {hook}, "
+                    f"not {type(result).__name__}"
+                )
             for name, factory in result.items():
                 registry.register(name, factory)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pycrograd_core.data import known_size, load, split, take
 from pycrograd_core.errors import BackendError, ConfigError, DataError
 from pycrograd_core.nn import Module, Sequential
-from pycrograd_core.plugins import default_backend, get_backend
+from pycrograd_core.plugins import candidates, default_backend, get_backend
 from pycrograd_core.random import RandomStream, use_stream
 
 if TYPE_CHECKING:
@@ -23,27 +23,37 @@ if TYPE_CHECKING:
 
 def find_backend(config: TrainConfig) -> type[Matrix]:
     """The matrix class that the configuration names, or the default one."""
-    if config.backend is None:
-        if config.device is not None:
-            raise config.place("device").error("a device needs a backend: add 'backend:' or --backend")
-        return default_backend()
-    try:
-        matrix = get_backend(config.backend, None if config.device is None else str(config.device))
-    except BackendError as error:
-        place = config.place("backend")
-        raise ConfigError(str(error), place.file, place.line, place.column) from error
+    if config.backend is None and config.device is not None:
+        raise config.place("device").error("a device needs a backend: add 'backend:' or --backend")
+    matrix = default_backend() if config.backend is None else _named_backend(config, config.backend)
     if config.dtype == "float64" and "float64" not in matrix.capabilities:
-        raise config.place("dtype").error(f"the backend {config.backend!r} cannot compute in float64")
+        raise config.place("dtype").error(f"the backend {matrix.backend!r} cannot compute in float64")
     return matrix
+
+
+def _named_backend(config: TrainConfig, name: str) -> type[Matrix]:
+    candidate = candidates().get(name)
+    known = candidate is not None and candidate.failure is None
+    place = config.place("device" if known and config.device is not None else "backend")
+    try:
+        return get_backend(name, None if config.device is None else str(config.device))
+    except BackendError as error:
+        raise ConfigError(str(error), place.file, place.line, place.column) from error
 
 
 def load_data(config: TrainConfig) -> tuple[Dataset, Dataset | None]:
     """The training rows and the validation rows: loaded, cut to `samples`, split."""
-    component = config.data.dataset
+    component, samples = config.data.dataset, config.data.samples
     dataset = load(component.name, component.options, config.seed)
-    if config.data.samples is not None and config.data.samples != len(dataset):
-        dataset = take(dataset, config.data.samples, RandomStream(config.seed, "samples"))
-    return split(dataset, config.data.validation, RandomStream(config.seed, "split"))
+    try:
+        if samples is not None and samples != len(dataset):
+            dataset = take(dataset, samples, RandomStream(config.seed, "samples"))
+    except DataError as error:
+        raise config.place("data.samples").error(str(error)) from error
+    try:
+        return split(dataset, config.data.validation, RandomStream(config.seed, "split"))
+    except DataError as error:
+        raise config.place("data.validation").error(str(error)) from error
 
 
 def data_size(config: TrainConfig) -> tuple[int, int, bool]:

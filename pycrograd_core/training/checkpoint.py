@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pycrograd_core.errors import CheckpointError
+from pycrograd_core.errors import CheckpointError, TrainingError
 from pycrograd_core.nn import Dropout
 
 from .files import write_atomically
@@ -27,7 +27,10 @@ KEPT = 2  # the newest checkpoint, and one before it in case the disk damaged th
 
 @dataclass
 class Position:
-    """Where a run is: whole epochs done, steps done in the next one, and what that epoch has added up so far."""
+    """Where a run is: whole epochs done, steps done in the next one, and what that epoch has added up so far.
+
+    `seconds` is the time spent in that epoch, `elapsed` in the whole run; `planned` is how many epochs it was to have.
+    """
 
     epoch: int = 0
     step: int = 0
@@ -35,26 +38,38 @@ class Position:
     sums: dict[str, float] = field(default_factory=dict)
     draws: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    elapsed: float = 0.0
+    planned: int = 0
 
 
 def save(folder: Path, position: Position, model: Module, optimiser: Optimiser, fingerprint: str) -> Path:
-    """Write a checkpoint and drop those that it makes superfluous. Raises CheckpointError if it cannot be written."""
+    """Write a checkpoint and drop those that it makes superfluous.
+
+    Raises CheckpointError if it cannot be written, TrainingError instead of writing numbers that are not finite.
+    """
+    import numpy as np
     from safetensors.numpy import save as serialize
 
     position.draws = {name: module.draws for name, module in _dropouts(model)}
     tensors = {f"model.{name}": values for name, values in model.state_dict().items()}
     tensors |= {f"optimiser.{name}": values for name, values in optimiser.state_dict().items()}
+    for name, values in tensors.items():
+        if not np.isfinite(values).all():
+            raise TrainingError(
+                f"{name} is not finite after epoch {position.epoch}, step {position.step}; the checkpoint before it "
+                "was kept: lower the learning rate, or set training.clip_norm"
+            )
     metadata = {"position": json.dumps(asdict(position)), "fingerprint": fingerprint}
     path = folder / f"step-{position.total_steps:08d}.safetensors"
     write_atomically(path, serialize(tensors, metadata=metadata))
     for old in available(folder)[:-KEPT]:
-        old.unlink()
+        old.unlink(missing_ok=True)
     return path
 
 
 def available(folder: Path) -> list[Path]:
     """The checkpoints in a folder, oldest first."""
-    return sorted(folder.glob("step-*.safetensors"))
+    return sorted(folder.glob("step-*.safetensors"), key=lambda path: (len(path.name), path.name))
 
 
 def load(folder: Path, model: Module, optimiser: Optimiser, fingerprint: str) -> Position:

@@ -1,31 +1,80 @@
-"""Files that are either the old one or the new one, whole, whatever happens in between."""
+"""Files that are either the old one or the new one, whole, whatever happens in between; and folders of one run each."""
 
 from __future__ import annotations
 
 import os
+import sys
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from pycrograd_core.errors import CheckpointError
+
+PARTIAL = ".{}.partial"  # what a file is called while it is written
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file in one step: write beside it, flush to the disk, rename.
 
-    Raises CheckpointError with the system's reason; the old file and the folder are then as they were.
+    Raises CheckpointError with the system's reason. After that, as after an interruption, the old file and the folder
+    are as they were.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(PARTIAL.format(path.name))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
         finally:
-            os.close(folder)
+            with suppress(OSError):
+                partial.unlink()
+        _flush(path.parent)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise CheckpointError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what a process that was killed had begun to write."""
+    for partial in folder.glob(PARTIAL.format("*")):
+        partial.unlink(missing_ok=True)
+
+
+class FolderLock:
+    """Keeps every other run out of a folder, until `release()` or the end of the process, however it ends.
+
+    Raises CheckpointError if a run is in there. Without effect on a system that has no such locks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.release: Callable[[], object] = lambda: None
+        if sys.platform == "win32":
+            return
+        import fcntl
+
+        try:
+            folder = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise CheckpointError(f"cannot open the folder {path}: {error.strerror}") from error
+        self.release = weakref.finalize(self, os.close, folder)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.release()
+            raise CheckpointError(f"another run is using the folder {path}") from None
+        except OSError:
+            pass  # some network file systems have none
+
+
+def _flush(folder: Path) -> None:
+    """Make what was renamed in a folder last, where the system can open a folder."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pycrograd_core.config import dump, resolved
-from pycrograd_core.errors import CheckpointError
+from pycrograd_core.config import dump, load_config, resolved
+from pycrograd_core.errors import CheckpointError, ConfigError
 
 from . import checkpoint
-from .files import write_atomically
+from .catalogue import registries
+from .files import FolderLock, remove_partial, write_atomically
 from .trainer import Observer
 
 if TYPE_CHECKING:
@@ -19,45 +21,60 @@ if TYPE_CHECKING:
 
     from .trainer import Trainer
 
+RUNS = Path("runs")
+CONTENTS = ("config.yaml", "metrics.jsonl", "summary.json", "model.safetensors", "checkpoints")
+
 
 def fingerprint(config: TrainConfig) -> str:
-    """A hash of all that decides a run's numbers. How long it trains is left out: a run may be resumed for longer."""
-    decisive = resolved(config)
-    decisive["training"] = {k: v for k, v in decisive["training"].items() if k not in ("epochs", "checkpoint_every")}
-    decisive["name"] = decisive["device"] = None
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+    """A hash of all that decides a run's numbers."""
+    return hashlib.sha256(json.dumps(_decisive(config), sort_keys=True).encode()).hexdigest()
 
 
 class RunFolder(Observer):
-    """Writes a run's files as it goes. Every file is replaced whole, so that a crash leaves a run to resume."""
+    """Writes a run's files as it goes. Every file is replaced whole, so that a crash leaves a run to resume.
+
+    The folder is the run's alone until `release()`.
+    """
 
     def __init__(self, path: Path, config: TrainConfig) -> None:
         self.path = path
         self.config = config
         self.fingerprint = fingerprint(config)
+        self.release = FolderLock(path).release
         self._lines: list[str] = []
 
     @classmethod
     def create(cls, path: Path | None, config: TrainConfig) -> RunFolder:
         """A folder for a new run: the one given, which must hold no run yet, or the next free one in `runs/`."""
-        if path is None:
-            return cls(_next_free(config.name), config)
-        folder = cls(path, config)
-        if folder._metrics.exists() or checkpoint.available(folder.checkpoints):
-            raise CheckpointError(f"{path} holds a run already: continue it with --resume, or choose another folder")
-        return folder
+        try:
+            if path is None:
+                return cls(_next_free(config), config)
+            for name in CONTENTS:
+                if (path / name).exists():
+                    raise ConfigError(
+                        f"there is a {name} here already: go on with that run by --resume, or choose another folder",
+                        str(path),
+                    )
+            path.mkdir(parents=True, exist_ok=True)
+            return cls(path, config)
+        except OSError as error:
+            raise CheckpointError(f"cannot make the folder {path or RUNS}: {error.strerror or error}") from error
 
     @classmethod
     def reopen(cls, path: Path | None, config: TrainConfig) -> RunFolder:
         """The folder of a run to resume: the one given, or the newest of that name in `runs/`."""
         if path is None:
-            found = [each for each in _numbered(config.name) if (each / "checkpoints").is_dir()]
-            if not found:
-                raise CheckpointError(
-                    f"there is no run of {config.name} in runs/ to resume; name its folder with --out"
-                )
-            path = found[-1]
-        return cls(path, config)
+            runs = {number: each for number, each in _numbered(config.name).items() if _run_in(each)}
+            if not runs:
+                raise ConfigError(f"no run of {config.name} to resume; name its folder with --out", f"{RUNS}/")
+            path = runs[max(runs)]
+        elif not _run_in(path):
+            raise ConfigError("there is no run in this folder to resume", str(path))
+        folder = cls(path, config)
+        folder.refuse_another()
+        for each in (path, folder.checkpoints):
+            remove_partial(each)
+        return folder
 
     @property
     def checkpoints(self) -> Path:
@@ -68,12 +85,38 @@ class RunFolder(Observer):
     def _metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
+    def refuse_another(self) -> None:
+        """Raise ConfigError if the run was started with a configuration that gives other numbers."""
+        before = self.path / "config.yaml"
+        if before.exists():
+            change = _change(_decisive(load_config(before, registries())), _decisive(self.config))
+            if change:
+                raise ConfigError(f"the run here was started with {change}; resume it with {before}", str(self.path))
+
     def resume(self, trainer: Trainer) -> None:
-        """Put a trainer where the newest checkpoint is, and the metrics file with it."""
-        trainer.position = checkpoint.load(self.checkpoints, trainer.model, trainer.optimiser, self.fingerprint)
-        lines = self._metrics.read_text("utf-8").splitlines() if self._metrics.exists() else []
-        self._lines = lines[: trainer.position.epoch]
-        trainer.history = [json.loads(line) for line in self._lines]
+        """Put a trainer where the newest checkpoint is, and the metrics with it.
+
+        A run that was stopped before its first checkpoint begins again. Raises CheckpointError for damaged files,
+        ConfigError for a run that has gone on for longer than it is now to go.
+        """
+        if not checkpoint.available(self.checkpoints):
+            return
+        position = checkpoint.load(self.checkpoints, trainer.model, trainer.optimiser, self.fingerprint)
+        if (position.epoch, position.step) > (trainer.epochs, 0):
+            raise self.config.place("training.epochs").error(
+                f"the run in {self.path} has gone on for longer already: it has done {position.epoch} epochs"
+                + (f" and {position.step} steps" if position.step else "")
+            )
+        self._lines = self._metrics.read_text("utf-8").splitlines()[: position.epoch] if self._metrics.exists() else []
+        try:
+            trainer.history = [json.loads(line) for line in self._lines]
+        except ValueError as error:
+            raise CheckpointError(f"{self._metrics} is damaged: {error}") from error
+        if len(trainer.history) < position.epoch:
+            raise CheckpointError(
+                f"{self._metrics} is damaged: {len(trainer.history)} lines for the {position.epoch} epochs done"
+            )
+        trainer.position = position
 
     def save(self, trainer: Trainer) -> Path:
         """Write a checkpoint of a trainer that stands between two steps."""
@@ -86,7 +129,7 @@ class RunFolder(Observer):
 
     def epoch_ended(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Add a line to the metrics; write a checkpoint where one is due."""
-        self._lines.append(json.dumps(record))
+        self._lines.append(json.dumps(record, allow_nan=False))
         self._write_metrics()
         every = self.config.training.checkpoint_every
         if trainer.position.epoch == trainer.epochs or (every and trainer.position.epoch % every == 0):
@@ -96,27 +139,69 @@ class RunFolder(Observer):
         """Write a checkpoint of the interrupted run."""
         self.save(trainer)
 
+    def summary(self, trainer: Trainer) -> dict[str, Any] | None:
+        """The summary, if the run is complete and was before this trainer resumed it."""
+        try:
+            summary: dict[str, Any] = json.loads((self.path / "summary.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        position = trainer.position
+        complete = (summary.get("epochs"), summary.get("steps")) == (trainer.epochs, position.total_steps)
+        return summary if complete and position.epoch == trainer.epochs else None
+
     def finish(self, trainer: Trainer, summary: dict[str, Any]) -> None:
         """Write the trained parameters and the summary."""
         checkpoint.save_model(self.path / "model.safetensors", trainer.model)
-        write_atomically(self.path / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+        write_atomically(self.path / "summary.json", (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
 
     def _write_metrics(self) -> None:
         write_atomically(self._metrics, "".join(f"{line}\n" for line in self._lines).encode())
 
 
-def _numbered(name: str) -> list[Path]:
-    """The folders of runs of this name, oldest first: runs/NAME, runs/NAME-2, …"""
-    found = [Path("runs") / name]
-    found += Path("runs").glob(f"{name}-*")
-    numbers = {path: path.name.removeprefix(f"{name}-") for path in found if path.is_dir()}
-    return sorted((p for p, n in numbers.items() if p.name == name or n.isdigit()), key=lambda p: _number(p, name))
+def _decisive(config: TrainConfig) -> dict[str, Any]:
+    """What decides a run's numbers. How long it trains is left out: a run may be resumed for longer."""
+    decisive = resolved(config)
+    decisive["training"] = {k: v for k, v in decisive["training"].items() if k not in ("epochs", "checkpoint_every")}
+    return {key: value for key, value in decisive.items() if key not in ("name", "device")}
 
 
-def _number(path: Path, name: str) -> int:
-    return 1 if path.name == name else int(path.name.removeprefix(f"{name}-"))
+def _change(before: Any, now: Any, path: str = "") -> str | None:
+    """The first difference between two configurations, in words."""
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        before, now = dict(enumerate(before)), dict(enumerate(now))
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = {**before, **now}
+        changes = (_change(before.get(key), now.get(key), f"{path}.{key}" if path else key) for key in keys)
+        return next(filter(None, changes), None)
+    if before == now:
+        return None
+    scalars = not any(isinstance(value, dict | list) for value in (before, now))
+    return f"{path} {json.dumps(before)}, not {json.dumps(now)}" if scalars else f"another {path}"
 
 
-def _next_free(name: str) -> Path:
-    taken = _numbered(name)
-    return Path("runs") / (f"{name}-{_number(taken[-1], name) + 1}" if taken else name)
+def _run_in(path: Path) -> bool:
+    """Whether a run was started in the folder."""
+    return any((path / name).exists() for name in ("config.yaml", "checkpoints"))
+
+
+def _numbered(name: str) -> dict[int, Path]:
+    """What is in `runs/` under this name, by number: runs/NAME is 1, then runs/NAME-2, …"""
+    pattern = re.compile(rf"{re.escape(name)}(?:-([2-9]|[1-9][0-9]+))?")
+    found = {path: pattern.fullmatch(path.name) for path in (RUNS.iterdir() if RUNS.is_dir() else ())}
+    return {int(match[1] or 1): path for path, match in found.items() if match}
+
+
+def _next_free(config: TrainConfig) -> Path:
+    """The folder after the last one of the run's name, made at once, so that no other run takes it."""
+    name = config.name
+    if name in (".", "..") or re.search(r"[/\\\0]", name):
+        raise config.place("name").error(f"the run's folder cannot be called {name!r}: choose one with --out")
+    number = max(_numbered(name), default=0) + 1
+    while True:
+        path = RUNS / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return path

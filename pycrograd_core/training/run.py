@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 class TrainingRun:
     """A run that is ready to start: data loaded, model built, folder chosen.
 
-    Raises ConfigError where the configuration's parts do not fit each other, DataError where the data cannot be used,
-    CheckpointError where there is nothing to resume, or a folder that holds another run.
+    Raises ConfigError where the configuration's parts do not fit each other or the folder, DataError where the data
+    cannot be used, CheckpointError where the folder or a checkpoint in it cannot.
     """
 
     def __init__(
@@ -34,20 +35,22 @@ class TrainingRun:
         resume: bool = False,
         observers: Sequence[Observer] = (),
     ) -> None:
-        self.config = config
+        began = time.perf_counter()
         self.matrix = build.find_backend(config)
-        self._began = time.perf_counter()
+        # what a run records, and is resumed by, is the backend that it had, not that it took the default
+        self.config = config = replace(config, backend=self.matrix.backend)
         named = registries()
         loss = build.build_loss(config, named)
         train, validation = build.load_data(config)
         outputs = build.fitting_outputs(config, loss, train.outputs, train.classes is not None)
-        self.folder = (RunFolder.reopen if resume else RunFolder.create)(out, config)
         with use_backend(self.matrix):
             model = build.build_model(config, named, train.inputs, outputs)
+        optimiser = build.build_optimiser(config, named, model)
+        self.folder = (RunFolder.reopen if resume else RunFolder.create)(out, config)
         self.trainer = Trainer(
             model,
             loss,
-            build.build_optimiser(config, named, model),
+            optimiser,
             train,
             validation,
             epochs=config.training.epochs,
@@ -57,11 +60,18 @@ class TrainingRun:
             clip_norm=config.training.clip_norm,
             observers=[self.folder, *observers],
         )
+        self.trainer.began = began
         if resume:
             self.folder.resume(self.trainer)
 
     def execute(self) -> dict[str, Any]:
         """Train, and write the run's files. Returns the summary, as in `summary.json`."""
+        try:
+            return self.folder.summary(self.trainer) or self._train()
+        finally:
+            self.folder.release()
+
+    def _train(self) -> dict[str, Any]:
         with use_backend(self.matrix):
             history = self.trainer.fit()
         last = history[-1] if history else {}
@@ -78,7 +88,7 @@ class TrainingRun:
             "train": last.get("train"),
             "validation": last.get("validation"),
             "seconds": {
-                "total": time.perf_counter() - self._began,
+                "total": self.trainer.elapsed(),
                 "compile": 0.0,
                 "step_median": self.trainer.step_median(),
             },

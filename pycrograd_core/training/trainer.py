@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pycrograd_core.autograd import no_grad
 from pycrograd_core.data import epoch_order
 from pycrograd_core.errors import TrainingError
@@ -141,29 +143,38 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         self.step_seconds: list[float] = []
         self.stop_requested = False
+        self.began = time.perf_counter()  # what `elapsed` counts from; a run that first loads its data says when it did
 
     def fit(self) -> list[dict[str, Any]]:
         """Train until the last epoch. Returns the records of the epochs trained.
 
-        Raises Interrupted between two steps if `stop_requested` was set, TrainingError at a loss that is not finite.
+        Raises Interrupted between two batches if `stop_requested` was set, TrainingError at a loss that is not finite.
         """
         self.model.train()
         if self.position.sums:
             self.meter.sums = dict(self.position.sums)
         for observer in self.observers:
             observer.started(self)
-        while self.position.epoch < self.epochs:
-            self._epoch()
+        self.position.planned = self.epochs
+        with np.errstate(all="ignore"):  # what is not finite is an error here, and no news from a backend
+            while self.position.epoch < self.epochs:
+                self._epoch()
         self.model.eval()
         return self.history
 
+    def elapsed(self) -> float:
+        """The seconds of the run so far, those before it was resumed among them."""
+        now = time.perf_counter()
+        self.position.elapsed += now - self.began
+        self.began = now
+        return self.position.elapsed
+
     def _epoch(self) -> None:
-        began = time.perf_counter() - self.position.seconds
+        self._epoch_began = time.perf_counter() - self.position.seconds
         order = epoch_order(len(self.train), self.seed, self.position.epoch)
         start = last_read = time.perf_counter()
         for x, targets in self.train.batches(order, self.batch_size, self.position.step):
-            if self.stop_requested:
-                self._interrupt(began)
+            self._heed()
             self._step(x, targets)
             now = time.perf_counter()
             self.step_seconds.append(now - start)
@@ -174,6 +185,7 @@ class Trainer:
                 for observer in self.observers:
                     observer.stepped(self, self.meter.metrics(self.loss.correct is not None))
         self._read()
+        self._set_rate(self.position.total_steps - 1)  # a run resumed after an epoch's last step has yet to
         record: dict[str, Any] = {
             "epoch": self.position.epoch + 1,
             "steps": self.position.total_steps,
@@ -181,19 +193,21 @@ class Trainer:
             "train": self.meter.metrics(self.loss.correct is not None),
         }
         if self.validation is not None:
-            record["validation"] = self.evaluate(self.validation)
-        record["seconds"] = time.perf_counter() - began
+            record["validation"] = self.evaluate(self.validation, self._heed)
+            if not math.isfinite(record["validation"]["loss"]):
+                raise self._not_finite("the validation loss", f"after epoch {self.position.epoch + 1}")
+        record["seconds"] = time.perf_counter() - self._epoch_began
         self.position.epoch += 1
         self.position.step, self.position.seconds = 0, 0.0
         self.meter, self.position.sums = Meter(), {}
         self.history.append(record)
+        self.elapsed()
         for observer in self.observers:
             observer.epoch_ended(self, record)
 
     def _step(self, x: Tensor, targets: Tensor) -> None:
         """Forward, loss, backward, update on a batch."""
-        if self.factor is not None:
-            self.optimiser.learning_rate = self.base_rate * self.factor(self.position.total_steps)
+        self._set_rate(self.position.total_steps)
         outputs = self.model(x)
         loss = self.loss.value(outputs, targets)
         self.optimiser.zero_grad()
@@ -206,39 +220,55 @@ class Trainer:
         self.position.step += 1
         self.position.total_steps += 1
 
-    def evaluate(self, data: DeviceData) -> dict[str, float]:
+    def evaluate(self, data: DeviceData, before_batch: Callable[[], None] = lambda: None) -> dict[str, float]:
         """The metrics of the model on other data, without training on it."""
         meter = Meter()
         self.model.eval()
-        with no_grad():
-            for x, targets in data.batches(range(len(data)), self.batch_size):
-                outputs = self.model(x)
-                correct = self.loss.correct(outputs, targets) if self.loss.correct else None
-                meter.add(self.loss.value(outputs, targets), correct, x.rows)
-        self.model.train()
+        try:
+            with no_grad():
+                for x, targets in data.batches(range(len(data)), self.batch_size):
+                    before_batch()
+                    outputs = self.model(x)
+                    correct = self.loss.correct(outputs, targets) if self.loss.correct else None
+                    meter.add(self.loss.value(outputs, targets), correct, x.rows)
+        finally:
+            self.model.train()
         meter.read()
         return meter.metrics(self.loss.correct is not None)
 
-    def step_median(self) -> float:
-        """The median time of a step, in seconds."""
-        return statistics.median(self.step_seconds) if self.step_seconds else 0.0
+    def step_median(self) -> float | None:
+        """The median time of a step, in seconds, of the steps since the run was started or resumed."""
+        return statistics.median(self.step_seconds) if self.step_seconds else None
+
+    def _set_rate(self, step: int) -> None:
+        """Give the optimiser the scheduled rate of a step, counted from the start of the run."""
+        if self.factor is not None:
+            self.optimiser.learning_rate = self.base_rate * self.factor(step)
 
     def _read(self) -> None:
         bad = self.meter.read()
-        if bad is None:
-            return
-        step = self.position.step - bad + 1
-        wrong = [n for n, p in self.model.named_parameters() if not math.isfinite(p.detach().abs().sum().item())]
-        state = f"not finite: {', '.join(wrong)}" if wrong else "all parameters are finite"
-        raise TrainingError(
-            f"the loss is not a finite number at epoch {self.position.epoch + 1}, step {step} of "
-            f"{self.steps_per_epoch} ({state}): lower the learning rate, or set training.clip_norm"
+        if bad is not None:
+            step = self.position.step - bad + 1
+            raise self._not_finite(
+                "the loss", f"at epoch {self.position.epoch + 1}, step {step} of {self.steps_per_epoch}"
+            )
+
+    def _not_finite(self, what: str, where: str) -> TrainingError:
+        state = self.model.state_dict()
+        wrong = [name for name, values in state.items() if not np.isfinite(values).all()]
+        which = f"nor are {len(wrong)} of {len(state)} parameters, first {wrong[0]}" if wrong else "the parameters are"
+        return TrainingError(
+            f"{what} is not finite {where} ({which}): lower the learning rate, or set training.clip_norm"
         )
 
-    def _interrupt(self, began: float) -> None:
+    def _heed(self) -> None:
+        """Stop here if that was asked for."""
+        if not self.stop_requested:
+            return
         self._read()
         self.position.sums = dict(self.meter.sums)
-        self.position.seconds = time.perf_counter() - began
+        self.position.seconds = time.perf_counter() - self._epoch_began
+        self.elapsed()
         for observer in self.observers:
             observer.stopped(self)
         raise Interrupted

@@ -179,7 +179,7 @@ def test_the_dumped_configuration_stays_short(longer):
     assert resolved(longer)["model"] == [first, {"repeat": 29, "layers": ["relu", middle]}, "relu", last]
 
 
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(model=st.lists(st.sampled_from(["relu", "dropout", "linear: 2", "linear: 3"]), min_size=1, max_size=30))
 def test_folding_repetitions_changes_no_layer(registries, model):
     head, _, tail = LONGER.partition("model:")
@@ -194,7 +194,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.sampl
 )
 
 
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     name=texts.filter(bool),
     option=st.recursive(

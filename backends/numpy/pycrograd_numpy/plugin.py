@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pycrograd_core.errors import BackendError
 from pycrograd_core.plugins import BackendSpec, Probe, hookimpl
 
 if TYPE_CHECKING:
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def load(device: str | None) -> type[NumPyMatrix]:
-    """The matrix class. There is one device, the CPU."""
+    """The matrix class. There is one device, the CPU. Raises BackendError for any other."""
+    if device not in (None, "cpu"):
+        raise BackendError(f"the backend 'numpy' has no device {device!r}; Known: cpu")
     from .matrix import NumPyMatrix
 
     return NumPyMatrix

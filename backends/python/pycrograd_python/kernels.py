@@ -11,7 +11,7 @@ from array import array
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from pycrograd_core.matrix import FORMATS, Matrix
+from pycrograd_core.matrix import FORMATS, HostBuffer, Matrix
 from pycrograd_core.op import INDEX_DTYPE
 from pycrograd_core.ops.shapes import broadcast, concatenated, product, reduced
 
@@ -20,8 +20,6 @@ from .product import product as matrix_product
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-
-    from typing_extensions import Buffer
 
     from pycrograd_core.errors import Shape
 
@@ -85,6 +83,7 @@ class Kernels(Matrix):
 
     __slots__ = ("data",)
 
+    device = "cpu"
     capabilities = frozenset({"float64", "host_memory", "deterministic"})
 
     def __init__(self, shape: Shape, dtype: str, data: Values) -> None:
@@ -94,14 +93,14 @@ class Kernels(Matrix):
     # Host ----------------------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_host(cls, buffer: Buffer, rows: int, cols: int, dtype: str) -> Self:
+    def from_host(cls, buffer: HostBuffer, rows: int, cols: int, dtype: str) -> Self:
         """A copy of a buffer."""
         data = array(FORMATS[dtype])
         if rows and cols:  # a memoryview without elements cannot be cast
             data.frombytes(memoryview(buffer).cast("B"))
         return cls((rows, cols), dtype, data)
 
-    def to_host(self) -> Buffer:
+    def to_host(self) -> HostBuffer:
         """A read-only view: no copy."""
         return memoryview(self.data).toreadonly()
 

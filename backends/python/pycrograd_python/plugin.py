@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING
 
+from pycrograd_core.errors import BackendError
 from pycrograd_core.plugins import BackendSpec, Probe, hookimpl
 
 if TYPE_CHECKING:
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def load(device: str | None) -> type[PythonMatrix]:
-    """The matrix class."""
+    """The matrix class. There is one device, the CPU. Raises BackendError for any other."""
+    if device not in (None, "cpu"):
+        raise BackendError(f"the backend 'python' has no device {device!r}; Known: cpu")
     from .matrix import PythonMatrix
 
     return PythonMatrix
