@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Time and memory of backward through a chain of n nodes: both grow linearly, up to a million and beyond.
 
-    python benchmarks/long_chain.py [--lengths 10000 100000 1000000] [--backend B]
+python benchmarks/long_chain.py [--lengths 10000 100000 1000000] [--backend B]
 """
 
 from __future__ import annotations

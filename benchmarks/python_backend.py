@@ -4,8 +4,8 @@
     python benchmarks/python_backend.py
 
 Seconds of plain Python mean little by themselves, so they are given as a multiple of a fixed load of plain Python
-(method calls, index arithmetic, float multiply-adds), measured in turn with the runs. The project that this one grew out
-of took 49 times that load for the same training.
+(method calls, index arithmetic, float multiply-adds), measured in turn with the runs. The project that this one grew
+out of took 49 times that load for the same training.
 """
 
 from __future__ import annotations
@@ -65,9 +65,10 @@ def training() -> float:
 def main() -> None:
     """Measure in turn, print the ratios."""
     pairs = [(load(), training()) for _ in range(ROUNDS)]
+    units, runs = zip(*pairs, strict=True)
     multiple = statistics.median(run / unit for unit, run in pairs)
-    print(f"load {statistics.median(unit for unit, _ in pairs):.3f} s, training {statistics.median(r for _, r in pairs):.3f} s")
-    print(f"{multiple:.2f} × the load; the earlier implementation took {SEED_LOADS} ×: {SEED_LOADS / multiple:.1f}× faster")
+    print(f"load {statistics.median(units):.3f} s, training {statistics.median(runs):.3f} s: {multiple:.2f} × the load")
+    print(f"the earlier implementation took {SEED_LOADS} × the load: this one is {SEED_LOADS / multiple:.1f}× faster")
 
 
 if __name__ == "__main__":

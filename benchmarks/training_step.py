@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Seconds for one training step (forward, cross-entropy, backward, SGD; float32), beside what a user would pick instead.
+"""Seconds for one training step (forward, cross-entropy, backward, SGD; float32), beside what one would pick instead.
 
     python benchmarks/training_step.py [--networks normal bigger] [--backends B …] [--batch 32] [--rounds 9] [--json]
 
-Contestants: backends of Pycrograd (the default one, unless named), hand-written NumPy, and PyTorch in eager mode where it
-is installed. All start from the same weights and data, and their first losses must agree before anything is timed. Each runs in a
-process of its own; rounds are interleaved, so that a machine that slows down slows all of them down. What counts are the
-ratios, each the median over rounds.
+Contestants: backends of Pycrograd (the default one, unless named), hand-written NumPy, and PyTorch in eager mode where
+it is installed. All start from the same weights and data, and their first losses must agree before anything is timed.
+Each runs in a process of its own; rounds are interleaved, so that a machine that slows down slows all of them down.
+What counts are the ratios, each the median over rounds.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ Step = Callable[[], float]
 def problem(sizes: list[int], batch: int) -> tuple[list[Any], Any, Any]:
     """Weights (in × out), inputs and labels, the same for every contestant."""
     rng = np.random.default_rng(0)
-    weights = [(rng.standard_normal((a, b)) * np.sqrt(2 / a)).astype("f4") for a, b in zip(sizes, sizes[1:])]
+    weights = [(rng.standard_normal((a, b)) * np.sqrt(2 / a)).astype("f4") for a, b in pairwise(sizes)]
     return weights, rng.random((batch, sizes[0])).astype("f4"), rng.integers(0, sizes[-1], batch)
 
 
@@ -76,7 +77,7 @@ def numpy_step(sizes: list[int], batch: int) -> Step:
 
     def step() -> float:
         activations, h = [x], x
-        for i, (weight, bias) in enumerate(zip(weights, biases)):
+        for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
             h = h @ weight
             h += bias
             if i < last:
@@ -167,7 +168,7 @@ def measure(network: str, batch: int, rounds: int, backends: list[str]) -> dict[
     losses = {name: pipe.recv() for name, pipe in pipes.items()}
     expected = losses["numpy by hand"]
     for name, found in losses.items():
-        if not all(math.isclose(a, b, rel_tol=1e-4) for a, b in zip(found, expected)):
+        if not all(math.isclose(a, b, rel_tol=1e-4) for a, b in zip(found, expected, strict=True)):
             sys.exit(f"{name} is wrong on {network}: its first losses are {found}, not {expected}")
     repeats = {}
     for name, pipe in pipes.items():
@@ -186,7 +187,7 @@ def measure(network: str, batch: int, rounds: int, backends: list[str]) -> dict[
         name: {
             "seconds": statistics.median(own),
             **{
-                f"vs {peer}": statistics.median(theirs / mine for mine, theirs in zip(own, seconds[peer]))
+                f"vs {peer}": statistics.median(theirs / mine for mine, theirs in zip(own, seconds[peer], strict=True))
                 for peer in ("numpy by hand", "torch eager")
                 if peer in seconds
             },
@@ -211,7 +212,9 @@ def main() -> None:
     for network, rows in results.items():
         print(f"\n{network}, batch {options.batch}: {' - '.join(map(str, NETWORKS[network][:4]))} …")
         for name, row in rows.items():
-            ratios = "".join(f"   {value:6.2f}× the speed of {key[3:]}" for key, value in row.items() if key != "seconds")
+            ratios = "".join(
+                f"   {value:6.2f}× the speed of {key[3:]}" for key, value in row.items() if key[:3] == "vs "
+            )
             print(f"  {name:<20}{row['seconds'] * 1e6:>12,.0f} µs{ratios}")
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes docs/reference.md from the code: what a configuration can name, and the op table.
 
-    python docs/generate.py           write it
-    python docs/generate.py --check   exit 1 if it is not up to date
+python docs/generate.py           write it
+python docs/generate.py --check   exit 1 if it is not up to date
 """
 
 from __future__ import annotations
@@ -34,12 +34,15 @@ def reference() -> str:
         "# Reference",
         "Generated from the code by `python docs/generate.py`; a test fails when it is not up to date.",
         "## What a configuration can name",
-        "Options are the keyword parameters of the function or class that stands behind a name. A layer's first option "
-        "may be given alone: `- linear: 64`.",
+        "Options are the keyword parameters of the function or class behind a name. `- linear: 64` gives the first.",
     ]
     for kind, registry in vars(registries()).items():
         parts += [f"### {HEADINGS[kind]}", options(registry)]
-    parts += ["## Ops", "Backends must have the *kernels*. The others decompose into these, and may be overridden.", op_table()]
+    parts += [
+        "## Ops",
+        "Backends must have the *kernels*. The others decompose into these, and may be overridden.",
+        op_table(),
+    ]
     return "\n\n".join(parts) + "\n"
 
 

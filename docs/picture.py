@@ -3,8 +3,8 @@
 
     python docs/picture.py
 
-The curves are those of runs made here and now, one for each usable backend: they start from the same bits, so they lie on
-each other.
+The curves are those of runs made here and now, one for each usable backend: they start from the same bits, so they lie
+on each other.
 """
 
 from __future__ import annotations
@@ -63,14 +63,17 @@ def arrow(x: float, y: float, x2: float, y2: float) -> str:
 
 def structure(names: list[str]) -> str:
     """The left half: a configuration, the core, the backends."""
+    core = [
+        ("pycrograd_core", "title"),
+        ("op table · gradient rules · engine", ""),
+        ("modules · optimisers · training", ""),
+    ]
     parts = [
         box(130, 20, 180, 44, [("configs/digits.yaml", "mono")]),
         arrow(220, 64, 220, 86),
-        box(40, 90, 360, 96, [
-            ("pycrograd_core", "title"), ("op table · gradient rules · engine", ""), ("modules · optimisers · training", ""),
-        ], "core"),
+        box(40, 90, 360, 96, core, "core"),
         text(220, 210, "the contract: one Matrix class, 27 kernels", "small"),
-    ]  # fmt: skip
+    ]
     shown = [*names, "yours"]
     width = (360 - 12 * (len(shown) - 1)) / len(shown)
     for i, name in enumerate(shown):
@@ -97,10 +100,12 @@ def chart(found: dict[str, list[float]]) -> str:
     for i, (name, accuracies) in enumerate(found.items()):
         points = " ".join(f"{px:.1f},{y(a):.1f}" for px, a in zip(x, accuracies, strict=True))
         width, colour = 2 + 5 * (len(found) - 1 - i), COLOURS[i % len(COLOURS)]
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{width}" opacity="0.85"/>')
-        parts.append(f'<line x1="{left + 145 * i}" y1="285" x2="{left + 145 * i + 24}" y2="285" stroke="{colour}" '
-                     f'stroke-width="{width}"/>')  # fmt: skip
-        parts.append(text(left + 145 * i + 32, 289, f"{name} {accuracies[-1]:.1%}", "small", "start"))
+        parts.append(
+            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{width}" opacity="0.85"/>'
+        )
+        key = left + 145 * i
+        parts.append(f'<line x1="{key}" y1="285" x2="{key + 24}" y2="285" stroke="{colour}" stroke-width="{width}"/>')
+        parts.append(text(key + 32, 289, f"{name} {accuracies[-1]:.1%}", "small", "start"))
     return "".join(parts)
 
 

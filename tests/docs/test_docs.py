@@ -45,7 +45,10 @@ def test_python(page, table):
 
 @pytest.mark.parametrize("page", having("yaml"))
 def test_yaml(page):
-    training = 'kind: train\nname: x\nmodel: [linear: 3]\nloss: cross_entropy\noptimiser: sgd\ntraining: {epochs: 1, batch_size: 1}\n'
+    training = (
+        "kind: train\nname: x\nmodel: [linear: 3]\nloss: cross_entropy\noptimiser: sgd\n"
+        "training: {epochs: 1, batch_size: 1}\n"
+    )
     for body in blocks(page, "yaml"):
         parse_config(body if "kind:" in body else training + body, page.name, registries())
 

@@ -24,9 +24,9 @@ def test_wheels_install_and_train_outside_the_tree(tmp_path):
     venv.create(tmp_path / "env")
     python = tmp_path / "env" / "bin" / "python"
     run("uv", "pip", "install", "--quiet", "--python", python, *built, cwd=tmp_path)
-    run(python, "-c", "import pycrograd_core as p; t = p.Tensor([[2.0]], requires_grad=True); (t * t).backward()", cwd=tmp_path)
+    program = "from pycrograd_core import Tensor; t = Tensor([[2.0]], requires_grad=True); (t * t).backward()"
+    run(python, "-c", program, cwd=tmp_path)
     pycrograd = tmp_path / "env" / "bin" / "pycrograd"
     assert "usable" in run(pycrograd, "backends", cwd=tmp_path)
     run(pycrograd, "train_mlp", "--epochs", "1", cwd=tmp_path)
     assert (tmp_path / "runs" / "moons" / "summary.json").exists()
-
