@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ContextDecorator
+from heapq import heappop, heappush
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from .errors import GradientError, GraphFreedError, InPlaceError, Shape, ShapeError
@@ -53,45 +55,95 @@ class enable_grad(no_grad):  # noqa: N801
 
 
 class Node:
-    """How a tensor was computed. After a backward pass `inputs` is None: what it saved has been released."""
+    """How a tensor was computed. After a backward pass `inputs` is None: what it saved has been released.
 
-    __slots__ = ("inputs", "moment", "op", "params")
+    `order` numbers nodes as they are recorded. A node's inputs are older than it is, so running nodes from the youngest
+    to the oldest runs each after all that consume its output.
+    """
+
+    __slots__ = ("inputs", "moment", "op", "order", "params")
 
     def __init__(self, op: Op, inputs: Sequence[Tensor], params: Mapping[str, Any]) -> None:
         self.op = op
         self.inputs: Sequence[Tensor] | None = inputs
         self.params = params
         self.moment = CLOCK.now
+        self.order = next(_orders)
 
 
-_EMIT: Any = object()
+_orders = count(1)
 
 
-def _topological(roots: Sequence[Tensor]) -> list[Tensor]:
-    """Every tensor that the roots depend on and that requires a gradient, each after all it depends on."""
-    order: list[Tensor] = []
-    seen: set[int] = set()
-    stack: list[Any] = list(roots)
-    while stack:
-        tensor = stack.pop()
-        if tensor is _EMIT:
-            order.append(stack.pop())
-            continue
-        if id(tensor) in seen:
-            continue
-        seen.add(id(tensor))
+class _Pass:
+    """One backward pass: the gradients that are not complete yet, and the tensors whose turn will come."""
+
+    def __init__(self, create_graph: bool) -> None:
+        self.create_graph = create_graph
+        self.pending: dict[int, Any] = {}  # gradients by the id of their tensor, which `queue` or `leaves` keeps alive
+        self.queue: list[tuple[int, Tensor]] = []  # a heap: the youngest node first
+        self.leaves: list[Tensor] = []
+        self.owned: set[int] = set()  # gradients that were summed here, so that nothing else refers to their memory
+        self.shared: set[int] = set()  # gradients that a rule passed on as they were, so that others refer to them
+
+    def add(self, tensor: Tensor, gradient: Any) -> None:
+        """One contribution to a tensor's gradient: summed in place where this pass made it, never in a rule's result."""
+        key = id(tensor)
+        if key not in self.pending:
+            self.pending[key] = gradient
+            if tensor.node is None:
+                self.leaves.append(tensor)
+            else:
+                heappush(self.queue, (-tensor.node.order, tensor))
+        elif key in self.owned:
+            self.pending[key].update(TABLE["add"], (self.pending[key], gradient), {})
+        else:
+            self.pending[key] = self.pending[key] + gradient
+            if not self.create_graph:
+                self.owned.add(key)
+
+    def take(self, tensor: Tensor) -> Any:
+        """A tensor's complete gradient, after its hooks."""
+        gradient = self.pending.pop(id(tensor))
+        return tensor.run_hooks(gradient) if tensor.hooks else gradient
+
+    def kept(self, tensor: Tensor, gradient: Any) -> Any:
+        """A gradient that outlives the pass: a copy, if others refer to its memory."""
+        if id(tensor) in self.shared and id(tensor) not in self.owned and not self.create_graph:
+            return TABLE["reshape"](gradient, rows=gradient.shape[0], cols=gradient.shape[1])
+        return gradient
+
+    def run_rules(self, tensor: Tensor, g: Any) -> None:
+        """Run the gradient rules of the node that computed a tensor, and pass the results on to its inputs."""
         node = tensor.node
-        if node is None:
-            order.append(tensor)
-            continue
-        if node.inputs is None:
+        assert node is not None
+        op, inputs, params = node.op, node.inputs, node.params
+        if inputs is None:
             raise GraphFreedError(
-                f"the values that {node.op.name} saved were freed by an earlier backward pass: "
+                f"the values that {op.name} saved were freed by an earlier backward pass: "
                 "call that one with retain_graph=True, or compute the loss again"
             )
-        stack += (tensor, _EMIT)
-        stack += [x for x in node.inputs if x.requires_grad and id(x) not in seen]
-    return order
+        y: Any = tensor
+        operands: Sequence[Any] = inputs
+        if not self.create_graph:
+            y = tensor.value
+            operands = [x.value for x in inputs]
+        for position, x in enumerate(inputs):
+            if x.value.written > node.moment:
+                raise InPlaceError(
+                    f"input {position} of {op.name} was overwritten after {op.name} used it, so its gradient would be "
+                    "wrong: run backward() before the write, or write to a copy"
+                )
+            if not x.requires_grad:
+                continue
+            rule = op.rule(position)
+            if rule is None:
+                continue
+            gradient = rule(g, y, *operands, **params)
+            if gradient.shape != x.shape:
+                gradient = _unbroadcast(op, gradient, x.shape)
+            elif gradient is g:
+                self.shared.add(id(x))
+            self.add(x, gradient)
 
 
 def propagate(
@@ -105,83 +157,31 @@ def propagate(
     """Carry gradients from the roots back through the graph.
 
     Seeds and gradients are matrices, or with `create_graph` tensors that record. Gradients of the tensors whose ids are
-    `wanted` are returned; if that is None, those of leaves accumulate in `.grad`.
+    `wanted` are returned; if that is None, those of leaves accumulate in `.grad`, all at the end.
     """
-    order = _topological(roots)
-    pending: dict[int, Any] = {}
-    owned: set[int] = set()  # pending gradients that were summed here, so that nothing else refers to their memory
-    shared = {id(root) for root in roots}  # those that came as they are, so that something else may refer to them
+    backward = _Pass(create_graph)
     found: dict[int, Any] = {}
     for root, seed in zip(roots, seeds, strict=True):
-        _accumulate(pending, owned, id(root), seed, create_graph)
-    while order:
-        tensor = order.pop()  # and with it the last reference that the engine holds
-        g = pending.pop(id(tensor), None)
-        if g is None:
-            continue
-        if tensor.hooks:
-            g = tensor.run_hooks(g)
-            shared.add(id(tensor))
-            owned.discard(id(tensor))
-        kept = id(tensor) in wanted if wanted is not None else tensor.node is None or tensor.retains_grad
-        if kept:
-            if id(tensor) in shared and id(tensor) not in owned and not create_graph:
-                g = TABLE["reshape"](g, rows=g.shape[0], cols=g.shape[1])  # a copy, for its new owner to write to
-            if wanted is None:
-                tensor.accumulate_grad(g)
-            else:
-                found[id(tensor)] = g
-        if tensor.node is not None:
-            _run_rules(tensor, g, pending, owned, shared, create_graph)
-            if not retain_graph:
-                tensor.node.inputs = None
+        backward.shared.add(id(root))
+        backward.add(root, seed)
+    while backward.queue:
+        tensor = heappop(backward.queue)[1]  # and with it the last reference that the engine holds
+        g = backward.take(tensor)
+        if wanted is None:
+            if tensor.retains_grad:
+                tensor.accumulate_grad(backward.kept(tensor, g))
+        elif id(tensor) in wanted:
+            found[id(tensor)] = backward.kept(tensor, g)
+        backward.run_rules(tensor, g)
+        if not retain_graph:
+            tensor.node.inputs = None  # type: ignore[union-attr]
+    for leaf in backward.leaves:
+        g = backward.kept(leaf, backward.take(leaf))
+        if wanted is None:
+            leaf.accumulate_grad(g)
+        elif id(leaf) in wanted:
+            found[id(leaf)] = g
     return found
-
-
-def _run_rules(
-    tensor: Tensor, g: Any, pending: dict[int, Any], owned: set[int], shared: set[int], create_graph: bool
-) -> None:
-    """Run the gradient rules of the node that computed a tensor, and pass the results on to its inputs."""
-    node = tensor.node
-    assert node is not None
-    assert node.inputs is not None
-    op, inputs, params = node.op, node.inputs, node.params
-    y: Any = tensor
-    operands: Sequence[Any] = inputs
-    if not create_graph:
-        y = tensor.value
-        operands = [x.value for x in inputs]
-    for position, x in enumerate(inputs):
-        if x.value.written > node.moment:
-            raise InPlaceError(
-                f"input {position} of {op.name} was overwritten after {op.name} used it, so its gradient would be "
-                "wrong: run backward() before the write, or write to a copy"
-            )
-        if not x.requires_grad:
-            continue
-        rule = op.rule(position)
-        if rule is None:
-            continue
-        gradient = rule(g, y, *operands, **params)
-        if gradient.shape != x.shape:
-            gradient = _unbroadcast(op, gradient, x.shape)
-        elif gradient is g:
-            shared.add(id(x))
-        _accumulate(pending, owned, id(x), gradient, create_graph)
-
-
-def _accumulate(pending: dict[int, Any], owned: set[int], key: int, gradient: Any, create_graph: bool) -> None:
-    """Add one contribution to a pending gradient: in place where the engine made it, never in a rule's result."""
-    present = pending.get(key)
-    if present is None:
-        pending[key] = gradient
-    elif create_graph:
-        pending[key] = present + gradient
-    elif key in owned:
-        present.update(TABLE["add"], (present, gradient), {})
-    else:
-        pending[key] = present + gradient
-        owned.add(key)
 
 
 def _unbroadcast(op: Op, gradient: Any, shape: Shape) -> Any:

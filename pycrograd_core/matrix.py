@@ -221,9 +221,9 @@ class Matrix(Operand, ABC):
             if type(x) is not kind:
                 inputs, kind = _unified(op, inputs)
                 break
-        if op.indices or inputs[0].dtype == INDEX_DTYPE:
-            return _evaluate_with_indices(op, kind, inputs, params)
         dtype = inputs[0].dtype
+        if op.indices or dtype == INDEX_DTYPE:
+            return _evaluate_with_indices(op, kind, inputs, params)
         for x in inputs:
             if x.dtype != dtype:
                 raise DtypeError(f"{op.name}: {' and '.join(each.dtype for each in inputs)} do not mix; convert one")
@@ -298,12 +298,13 @@ def _place(kind: type[Matrix]) -> str:
 
 def _evaluate_with_indices(op: Op, kind: type[Matrix], inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
     """`Matrix.evaluate` where some input is int32: indices stay within their range, and are never computed with."""
-    values = [x for position, x in enumerate(inputs) if position not in op.indices]
-    dtypes = {x.dtype for x in values}
-    if INDEX_DTYPE in dtypes and not op.accepts_indices:
+    values = [x for position, x in enumerate(inputs) if position not in op.indices] if op.indices else inputs
+    dtype = values[0].dtype if values else None
+    if dtype == INDEX_DTYPE and not op.accepts_indices:
         raise DtypeError(f"{op.name}: int32 matrices are row numbers and labels, not for arithmetic; use float32")
-    if len(dtypes) > 1:
-        raise DtypeError(f"{op.name}: {' and '.join(x.dtype for x in values)} do not mix; convert one")
+    for x in values:
+        if x.dtype != dtype:
+            raise DtypeError(f"{op.name}: {' and '.join(each.dtype for each in values)} do not mix; convert one")
     for position in op.indices:
         if inputs[position].dtype != INDEX_DTYPE:
             raise DtypeError(
@@ -314,16 +315,18 @@ def _evaluate_with_indices(op: Op, kind: type[Matrix], inputs: Sequence[Any], pa
     if op.index_bound is not None:
         bound = op.index_bound(*inputs, **params)
         for position in op.indices:
-            _check_range(op, inputs[position], bound)
+            limits = inputs[position].limits
+            if limits is None or limits[0] < 0 or limits[1] >= bound:
+                _check_range(op, inputs[position], bound)
     result = kind.kernels[op](*inputs, **params)
-    if values and result.dtype == INDEX_DTYPE and all(x.limits for x in values):
+    if dtype == INDEX_DTYPE and all(x.limits for x in values):
         result.limits = (min(x.limits[0] for x in values), max(x.limits[1] for x in values))
     return result
 
 
 def _check_range(op: Op, indices: Any, bound: int) -> None:
-    """Refuse indices outside [0, bound). The values are read only if their known limits do not settle it."""
-    if 0 in indices.shape or (indices.limits and indices.limits[0] >= 0 and indices.limits[1] < bound):
+    """Refuse indices outside [0, bound). Reads the values: their known limits did not settle it."""
+    if 0 in indices.shape:
         return
     values = memoryview(indices.to_host()).cast("B").cast("i")
     indices.limits = limits = (min(values), max(values))

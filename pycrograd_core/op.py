@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ShapeRule = Callable[..., Shape]
 GradientRule = Callable[..., Any]
 
+HIGHEST_RANK = 1  # of a tensor; matrices have 0
 FLOAT_DTYPES = ("float32", "float64")
 INDEX_DTYPE = "int32"
 
@@ -125,8 +126,10 @@ def apply(op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
     """Evaluate an op: on matrices at once, on tensors with a node of the graph, under a trace as a recorded step."""
     lead: Any = None
     for x in inputs:
-        rank = getattr(x, "rank", None)
-        if rank is not None and (lead is None or rank > lead.rank):
+        rank = getattr(x, "rank", -1)
+        if rank == HIGHEST_RANK:
+            return x.evaluate(op, inputs, params)
+        if rank >= 0:
             lead = x
     if lead is None:
         raise DtypeError(f"{op.name} needs a Tensor; got {', '.join(type(x).__name__ for x in inputs) or 'nothing'}")

@@ -89,24 +89,23 @@ class Tensor(Operand):
     @staticmethod
     def evaluate(op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Tensor:
         """Run an op on the inputs' values and, where a gradient may be asked for, record a node."""
+        values, tracked = [], False
         for x in inputs:
             if type(x) is not Tensor:
-                inputs = _lifted(op, inputs)
-                break
-        if MODE.recording and op.differentiable:
-            for x in inputs:
-                if x.requires_grad:
-                    if op.gradients is None:
-                        assert op.decomposition is not None
-                        if op.shape is not None:
-                            op.result_shape(inputs, params)
-                        return op.decomposition(*inputs, **params)  # type: ignore[no-any-return]
-                    if len(op.gradients) < len(inputs):
-                        op.check_rules(inputs)
-                    y = Tensor.of(Matrix.evaluate(op, [x.value for x in inputs], params), True)
-                    y.node = Node(op, inputs, params)
-                    return y
-        return Tensor.of(Matrix.evaluate(op, [x.value for x in inputs], params))
+                return Tensor.evaluate(op, _lifted(op, inputs), params)
+            values.append(x.value)
+            tracked = tracked or x.requires_grad
+        if not (tracked and MODE.recording and op.differentiable):
+            return Tensor.of(Matrix.evaluate(op, values, params))
+        if op.gradients is None:
+            if op.shape is not None:
+                op.result_shape(inputs, params)
+            return op.decomposition(*inputs, **params)  # type: ignore[misc, no-any-return]
+        if len(op.gradients) < len(inputs):
+            op.check_rules(inputs)
+        y = Tensor.of(Matrix.evaluate(op, values, params), True)
+        y.node = Node(op, inputs, params)
+        return y
 
     # Gradients -----------------------------------------------------------------------------------------------------
 

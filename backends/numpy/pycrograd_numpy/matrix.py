@@ -7,6 +7,7 @@ IEEE 754 decides what overflow and division by zero give. The kernels where that
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,8 @@ class NumPyMatrix(Matrix):
         return NumPyMatrix(np.where(self.array != 0, a.array, b.array), self.dtype)
 
     def sum(self, axis: int | None = None, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
+        if axis is not None and out is None:
+            return NumPyMatrix(_total(self.array, axis), self.dtype)
         return _reduced(np.add, self, axis, out)
 
     def max(self, axis: int | None = None, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
@@ -185,30 +188,26 @@ class NumPyMatrix(Matrix):
 
     def softmax(self, axis: int = 1, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
         e = _exponentials(self.array, axis)[1]
-        e /= np.add.reduce(e, axis=axis, keepdims=True)
+        e /= _total(e, axis)
         return NumPyMatrix(e, self.dtype)
 
     def log_softmax(self, axis: int = 1, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
         z, e = _exponentials(self.array, axis)
-        z -= np.log(np.add.reduce(e, axis=axis, keepdims=True))
+        z -= np.log(_total(e, axis))
         return NumPyMatrix(z, self.dtype)
 
     def cross_entropy(self, labels: NumPyMatrix, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
         z, e = _exponentials(self.array, 1)
-        losses = np.log(np.add.reduce(e, axis=1))
-        losses -= z[np.arange(len(z)), labels.array[:, 0]]
-        return NumPyMatrix(np.add.reduce(losses.reshape(1, -1), axis=1, keepdims=True) / len(z), self.dtype)
+        losses = np.log(_total(e, 1))
+        losses -= z.take(_flat(labels, z))
+        return NumPyMatrix(_total(losses, 0) / len(z), self.dtype)
 
     def cross_entropy_gradient(
-        self,
-        logits: NumPyMatrix,
-        labels: NumPyMatrix,
-        *,
-        out: NumPyMatrix | None = None,
+        self, logits: NumPyMatrix, labels: NumPyMatrix, *, out: NumPyMatrix | None = None
     ) -> NumPyMatrix:
         e = _exponentials(logits.array, 1)[1]
-        e /= np.add.reduce(e, axis=1, keepdims=True)
-        e[np.arange(len(e)), labels.array[:, 0]] -= 1
+        e /= _total(e, 1)
+        e.reshape(-1)[_flat(labels, e)] -= 1
         e *= self.array / len(e)
         return NumPyMatrix(e, self.dtype)
 
@@ -217,6 +216,8 @@ class NumPyMatrix(Matrix):
         return NumPyMatrix(np.full((1, 1), hits, self.dtype), self.dtype)
 
     def sgd_update(self, g: NumPyMatrix, rate: NumPyMatrix, *, out: NumPyMatrix | None = None) -> NumPyMatrix:
+        if self.array.size <= _BLOCK:
+            return self.subtract(NumPyMatrix(g.array * rate.array, self.dtype), out=out)
         result = out or NumPyMatrix(np.empty_like(self.array), self.dtype)
         for target, w, gradient in _blocks(result, self, g):
             np.subtract(w, gradient * rate.array[0], out=target)
@@ -238,6 +239,29 @@ def _reduced(ufunc: np.ufunc, x: NumPyMatrix, axis: int | None, out: NumPyMatrix
         return NumPyMatrix(ufunc.reduce(x.array, axis=axis, keepdims=True), x.dtype)
     ufunc.reduce(x.array, axis=axis, keepdims=True, out=out.array)
     return out
+
+
+def _total(x: Array, axis: int) -> Array:
+    """The sums along an axis, by a product with ones: for the extents of a network half the time of `np.add.reduce`."""
+    extent = x.shape[axis]
+    if axis == 0:
+        return np.dot(_ones(extent, x.dtype).reshape(1, -1), x)
+    return np.dot(x, _ones(extent, x.dtype).reshape(-1, 1))
+
+
+@lru_cache(maxsize=256)
+def _ones(count: int, dtype: np.dtype[Any]) -> Array:
+    return np.ones(count, dtype)
+
+
+def _flat(labels: NumPyMatrix, x: Array) -> Array:
+    """Where each row's label stands in the flat matrix, n × 1."""
+    return labels.array + _row_starts(*x.shape)
+
+
+@lru_cache(maxsize=256)
+def _row_starts(rows: int, cols: int) -> Array:
+    return np.arange(0, rows * cols, cols).reshape(-1, 1)
 
 
 def _exponentials(x: Array, axis: int) -> tuple[Array, Array]:
