@@ -86,7 +86,7 @@ class _Pass:
         self.shared: set[int] = set()  # gradients that a rule passed on as they were, so that others refer to them
 
     def add(self, tensor: Tensor, gradient: Any) -> None:
-        """One contribution to a tensor's gradient: summed in place where this pass made it, never in a rule's result."""
+        """One contribution to a tensor's gradient: summed in place where this pass made it, never in a rule's own."""
         key = id(tensor)
         if key not in self.pending:
             self.pending[key] = gradient

@@ -248,7 +248,8 @@ class Matrix(Operand, ABC):
         """A Python number as a 1×1 matrix. Made once and shared: never write to it."""
         if value == 0 and math.copysign(1, value) < 0:
             return cls.full(1, 1, value, dtype)  # as a key, -0.0 would find 0.0
-        return cls.constant((value, dtype), lambda: cls.full(1, 1, value, dtype))
+        kept = cls.constants.get((value, dtype))
+        return cls.constant((value, dtype), lambda: cls.full(1, 1, value, dtype)) if kept is None else kept
 
     def identity(self, size: int, dtype: str) -> Any:
         """The size × size identity matrix on this backend and device, kept and shared: never write to it."""

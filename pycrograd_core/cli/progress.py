@@ -25,7 +25,12 @@ def display(quiet: bool, stream: TextIO | None = None) -> Display:
 
 
 class Display(Observer):
-    """Shows nothing. A context manager, so that a live display is gone before anything else is printed."""
+    """Shows nothing. A context manager, so that a live display is gone before anything else is printed.
+
+    `notice` goes to stderr when the run is asked to stop.
+    """
+
+    notice = b""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -48,6 +53,8 @@ class Display(Observer):
 class PlainDisplay(Display):
     """A line when the run starts, one an epoch, and one at the end."""
 
+    notice = b"stopping after this batch, with a checkpoint; once more stops at once\n"
+
     def started(self, trainer: Trainer) -> None:
         """Say what is trained, on what, from where."""
         parameters = trainer.optimiser.parameters
@@ -61,7 +68,9 @@ class PlainDisplay(Display):
         if position.total_steps:
             self.say(f"resumed after epoch {position.epoch}, step {position.step}")
             if position.planned != trainer.epochs:
-                self.say(f"for {trainer.epochs} epochs in place of {position.planned}; the schedule now runs over those")
+                self.say(
+                    f"for {trainer.epochs} epochs in place of {position.planned}; the schedule now runs over those"
+                )
 
     def epoch_ended(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """One line of metrics."""
@@ -79,37 +88,45 @@ class PlainDisplay(Display):
 
 
 class LiveDisplay(PlainDisplay):
-    """A progress bar over the run, with a line above it for each epoch that is done."""
+    """A bar over the run and the metrics under it, with a line above for each epoch that is done. Fits 80 columns."""
+
+    notice = b"\n" + PlainDisplay.notice
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+
+        super().__init__(stream)
+        self._console = Console(file=stream, highlight=False)
 
     def __enter__(self) -> LiveDisplay:
-        from rich.console import Console
+        from rich.console import Group
+        from rich.live import Live
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.text import Text
 
-        self._console = Console(file=self.stream, highlight=False)
-        self._progress = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
+        self._bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}  step {task.completed:.0f}/{task.total:.0f}"),
             BarColumn(bar_width=24),
-            TextColumn("step {task.completed:.0f}/{task.total:.0f}  {task.fields[metrics]}"),
-            TextColumn("{task.fields[speed]} samples/s"),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=self._console,
-            transient=True,
         )
+        self._metrics = Text()
+        self._live = Live(Group(self._bar, self._metrics), console=self._console, transient=True, refresh_per_second=10)
         self._task: TaskID | None = None
         self._since = (0, time.perf_counter())
-        self._progress.start()
+        self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._live.stop()
 
     def started(self, trainer: Trainer) -> None:
         """The first lines, and the bar."""
         super().started(trainer)
-        self._task = self._progress.add_task(
-            "", total=trainer.epochs * trainer.steps_per_epoch, epoch="", metrics="", speed="–"
-        )
-        self._since = (trainer.position.total_steps, time.perf_counter())
+        done = trainer.position.total_steps
+        self._task = self._bar.add_task("", total=trainer.epochs * trainer.steps_per_epoch, completed=done, epoch="")
+        self._since = (done, time.perf_counter())
         self._show(trainer, "")
 
     def stepped(self, trainer: Trainer, metrics: dict[str, float]) -> None:
@@ -123,17 +140,12 @@ class LiveDisplay(PlainDisplay):
 
     def _show(self, trainer: Trainer, metrics: str) -> None:
         done, start = self._since
-        steps = trainer.position.total_steps - done
-        rows = steps * min(trainer.batch_size, len(trainer.train))
+        rows = (trainer.position.total_steps - done) * min(trainer.batch_size, len(trainer.train))
         seconds = time.perf_counter() - start
         assert self._task is not None
-        self._progress.update(
-            self._task,
-            completed=trainer.position.total_steps,
-            epoch=f"{min(trainer.position.epoch + 1, trainer.epochs)}/{trainer.epochs}",
-            metrics=metrics,
-            speed=f"{rows / seconds:,.0f}" if steps and seconds else "–",
-        )
+        epoch = f"{min(trainer.position.epoch + 1, trainer.epochs)}/{trainer.epochs}"
+        self._bar.update(self._task, completed=trainer.position.total_steps, epoch=epoch)
+        self._metrics.plain = f"{metrics}  {rows / seconds:,.0f} samples/s" if rows and seconds else metrics
 
     def say(self, text: str) -> None:
         """Write a line above the bar."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ from . import INTERRUPTED
 if TYPE_CHECKING:
     from types import FrameType
 
-    from pycrograd_core.config import TrainConfig
+    from pycrograd_core.config import Option, TrainConfig
     from pycrograd_core.training import Trainer
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/digits.yaml.")]
@@ -45,23 +46,29 @@ def run(
     Writes the run's folder: config.yaml, metrics.jsonl, summary.json, model.safetensors, checkpoints/. Ctrl-C stops
     between two steps with a checkpoint saved; --resume goes on from there.
     """
-    options = {
+    options = given({
         "--backend": ("backend", backend),
         "--device": ("device", device),
         "--seed": ("seed", seed),
         "--epochs": ("training.epochs", epochs),
         "--samples": ("data.samples", samples),
-    }
-    train(load(config, settings or [], options), out=out, resume=resume, as_json=as_json)
+    })  # fmt: skip
+    train(load(config, [*(settings or []), *options]), out=out, resume=resume, as_json=as_json)
 
 
-def load(path: Path, settings: list[str], options: Mapping[str, tuple[str, str | int | None]] = {}) -> TrainConfig:  # noqa: B006
-    """The checked configuration, with the values of `--set` and of other options, each for a path, put in."""
-    from pycrograd_core.config import Option, load_config
+def given(options: Mapping[str, tuple[str, str | int | None]]) -> list[Option]:
+    """Of these options, each with the path that it stands for and its value, those that have a value."""
+    from pycrograd_core.config import Option
+
+    return [Option(f"{name} {value}", path, value) for name, (path, value) in options.items() if value is not None]
+
+
+def load(path: Path, overrides: Sequence[str | Option]) -> TrainConfig:
+    """The checked configuration."""
+    from pycrograd_core.config import load_config
     from pycrograd_core.training import registries
 
-    given = [Option(f"{name} {value}", at, value) for name, (at, value) in options.items() if value is not None]
-    return load_config(path, registries(), [*settings, *given])
+    return load_config(path, registries(), overrides)
 
 
 def train(
@@ -73,12 +80,13 @@ def train(
     """
     import json
 
+    from pycrograd_core.errors import CheckpointError
     from pycrograd_core.training import Interrupted, TrainingRun
 
     from .progress import display
 
     observer = display(quiet=as_json)
-    with _signals() as stop:
+    with _signals(observer.notice) as stop:
         training = TrainingRun(config, out=out, resume=resume, observers=[observer])
         stop.trainer = training.trainer
         try:
@@ -90,6 +98,8 @@ def train(
         except KeyboardInterrupt:
             observer.say(f"stopped at once; to go on from the last checkpoint: {resumption(training.folder.path)}")
             raise typer.Exit(INTERRUPTED) from None
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; once that is mended: {resumption(training.folder.path)}") from error
     if as_json:
         typer.echo(json.dumps(summary))
     else:
@@ -103,27 +113,26 @@ def resumption(folder: Path) -> str:
 
 
 class _Stop:
-    """What a signal does: it asks the trainer to stop. Where there is none, or it was asked before, all stops at once.
+    """What a signal does: ask the trainer to stop. Where there is none yet, or it was asked before, stop at once."""
 
-    A signal may come while anything is being written, so this writes nothing.
-    """
-
-    trainer: Trainer | None = None
+    def __init__(self, notice: bytes) -> None:
+        self.notice = notice
+        self.trainer: Trainer | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if self.trainer is None or self.trainer.stop_requested:
             raise KeyboardInterrupt
         self.trainer.stop_requested = True
+        with suppress(OSError):
+            os.write(2, self.notice)  # not through sys.stderr, in the middle of whose own writing a signal may come
 
 
 @contextmanager
-def _signals() -> Iterator[_Stop]:
+def _signals(notice: bytes) -> Iterator[_Stop]:
     """Ctrl-C and SIGTERM ask for a stop inside a `with` block, unless the process was started to ignore them."""
-    stop = _Stop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        if before[number] != signal.SIG_IGN:
-            signal.signal(number, stop)
+    stop = _Stop(notice)
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield stop
     finally:

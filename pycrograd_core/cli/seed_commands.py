@@ -58,14 +58,14 @@ def _train(
 
 
 def _config(name: str, epochs: int | None, length: int | None, backend: str | None, settings: list[str]) -> TrainConfig:
-    from .run import load
+    from .run import given, load
 
-    options = {
+    options = given({
         "--epochs": ("training.epochs", epochs),
         "--length": ("data.samples", length),
         "--backend": ("backend", backend),
-    }
-    return load(_shipped(name), settings, options)
+    })  # fmt: skip
+    return load(_shipped(name), [*settings, *options])
 
 
 def _shipped(name: str) -> Path:

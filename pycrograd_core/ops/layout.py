@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pycrograd_core.op import Op, define
+from pycrograd_core.errors import Shape
+from pycrograd_core.op import Mismatch, Op, define
 
 from .elementwise import add
 from .samples import Indices, Sample, Uniform, unary
@@ -49,6 +50,12 @@ def _slice_rule(g: Any, y: Any, x: Any, row_start: int, row_stop: int, col_start
     return pad(g, above=row_start, below=rows - row_stop, left=col_start, right=cols - col_stop)
 
 
+def _padded(x: Any, above: int, below: int, left: int, right: int) -> Shape:
+    if min(above, below, left, right) < 0:
+        raise Mismatch(f"cannot add {above} + {below} rows and {left} + {right} columns: each must be 0 or more")
+    return x.shape[0] + above + below, x.shape[1] + left + right
+
+
 def _pad(x: Any, above: int, below: int, left: int, right: int) -> Any:
     rows, cols = x.shape
     beside = [x.new_full(rows, left, 0.0), x, x.new_full(rows, right, 0.0)]
@@ -70,7 +77,7 @@ slice = define(
 pad = define(
     "pad",
     "Rows and columns of zeros around x: the gradient of slice.",
-    lambda x, above, below, left, right: (x.shape[0] + above + below, x.shape[1] + left + right),
+    _padded,
     (
         lambda g, y, x, above, below, left, right: slice(
             g, row_start=above, row_stop=above + x.shape[0], col_start=left, col_stop=left + x.shape[1]

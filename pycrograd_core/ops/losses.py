@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pycrograd_core.errors import Shape
-from pycrograd_core.op import Op, define
+from pycrograd_core.op import Mismatch, Op, define
 
 from .activations import relu
 from .elementwise import greater, subtract, where
@@ -19,6 +19,8 @@ _LABELLED = (Sample((Uniform(4, 3), Indices(4, 3))), Sample((Uniform(2, 5, -30, 
 
 
 def _one_hot_shape(labels: Any, classes: int, dtype: str = "float32") -> Shape:
+    if labels.shape[1] != 1 or classes < 1:
+        raise Mismatch(f"the labels must be one column, n×1, and the classes at least 1, not {classes}")
     return labels.shape[0], classes
 
 
@@ -44,6 +46,13 @@ def _cross_entropy_gradient(g: Any, logits: Any, labels: Any) -> Any:
     return (softmax(logits, axis=1) - hot) * (g * (1.0 / logits.shape[0]))
 
 
+def _cross_entropy_gradient_shape(g: Any, logits: Any, labels: Any) -> Shape:
+    labelled(logits, labels)
+    if g.shape != (1, 1):
+        raise Mismatch("the gradient of the loss must be 1×1, as the loss is")
+    return logits.shape  # type: ignore[no-any-return]
+
+
 cross_entropy = define(
     "cross_entropy",
     "-log softmax(logits)[label], the mean over the rows: logits batch × classes, labels batch × 1 int32.",
@@ -58,7 +67,7 @@ cross_entropy = define(
 cross_entropy_gradient: Op = define(
     "cross_entropy_gradient",
     "The gradient of cross_entropy with respect to the logits: (softmax - one-hot) · g / batch.",
-    lambda g, logits, labels: logits.shape,
+    _cross_entropy_gradient_shape,
     samples=(Sample((Uniform(1, 1), Uniform(4, 3), Indices(4, 3))),),
     decomposition=_cross_entropy_gradient,
     indices=(2,),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +37,12 @@ class RunFolder(Observer):
     The folder is the run's alone until `release()`.
     """
 
-    def __init__(self, path: Path, config: TrainConfig) -> None:
+    def __init__(self, path: Path, config: TrainConfig, new: bool = False) -> None:
         self.path = path
         self.config = config
         self.fingerprint = fingerprint(config)
         self.release = FolderLock(path).release
+        self._new = new
         self._lines: list[str] = []
 
     @classmethod
@@ -48,15 +50,16 @@ class RunFolder(Observer):
         """A folder for a new run: the one given, which must hold no run yet, or the next free one in `runs/`."""
         try:
             if path is None:
-                return cls(_next_free(config), config)
+                return cls(_next_free(config), config, new=True)
             for name in CONTENTS:
                 if (path / name).exists():
                     raise ConfigError(
                         f"there is a {name} here already: go on with that run by --resume, or choose another folder",
                         str(path),
                     )
+            new = not path.exists()
             path.mkdir(parents=True, exist_ok=True)
-            return cls(path, config)
+            return cls(path, config, new)
         except OSError as error:
             raise CheckpointError(f"cannot make the folder {path or RUNS}: {error.strerror or error}") from error
 
@@ -70,8 +73,8 @@ class RunFolder(Observer):
             path = runs[max(runs)]
         elif not _run_in(path):
             raise ConfigError("there is no run in this folder to resume", str(path))
+        _refuse_another(path, config)
         folder = cls(path, config)
-        folder.refuse_another()
         for each in (path, folder.checkpoints):
             remove_partial(each)
         return folder
@@ -85,13 +88,12 @@ class RunFolder(Observer):
     def _metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
-    def refuse_another(self) -> None:
-        """Raise ConfigError if the run was started with a configuration that gives other numbers."""
-        before = self.path / "config.yaml"
-        if before.exists():
-            change = _change(_decisive(load_config(before, registries())), _decisive(self.config))
-            if change:
-                raise ConfigError(f"the run here was started with {change}; resume it with {before}", str(self.path))
+    def abandon(self) -> None:
+        """Leave the folder of a run that cannot begin, and none where there was none."""
+        self.release()
+        if self._new:
+            with suppress(OSError):
+                self.path.rmdir()
 
     def resume(self, trainer: Trainer) -> None:
         """Put a trainer where the newest checkpoint is, and the metrics with it.
@@ -177,6 +179,15 @@ def _change(before: Any, now: Any, path: str = "") -> str | None:
         return None
     scalars = not any(isinstance(value, dict | list) for value in (before, now))
     return f"{path} {json.dumps(before)}, not {json.dumps(now)}" if scalars else f"another {path}"
+
+
+def _refuse_another(path: Path, config: TrainConfig) -> None:
+    """Raise ConfigError if the run in a folder was started with a configuration that gives other numbers."""
+    before = path / "config.yaml"
+    if before.exists():
+        change = _change(_decisive(load_config(before, registries())), _decisive(config))
+        if change:
+            raise ConfigError(f"the run here was started with {change}; resume it with {before}", str(path))
 
 
 def _run_in(path: Path) -> bool:

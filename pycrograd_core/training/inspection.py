@@ -49,7 +49,9 @@ def inspect_model(config: TrainConfig) -> dict[str, Any]:
     loss = build.build_loss(config, named)
     inputs, size, classification = build.data_size(config)
     outputs = build.fitting_outputs(config, loss, size, classification)
-    rows = min(config.training.batch_size, config.data.samples or config.training.batch_size)
+    rows = config.training.batch_size
+    if config.data.samples is not None:
+        rows = min(rows, config.data.samples - round(config.data.validation * config.data.samples))
     with recording() as (matrix, calls), use_backend(matrix):
         model = build.build_model(config, named, inputs, outputs, _Undrawn(0))
         width = np.dtype(FORMATS[config.dtype]).itemsize

@@ -38,19 +38,28 @@ class TrainingRun:
         began = time.perf_counter()
         self.matrix = build.find_backend(config)
         # what a run records, and is resumed by, is the backend that it had, not that it took the default
-        self.config = config = replace(config, backend=self.matrix.backend)
-        named = registries()
+        self.config = replace(config, backend=self.matrix.backend)
+        self.folder = (RunFolder.reopen if resume else RunFolder.create)(out, self.config)
+        try:
+            self.trainer = self._trainer(observers)
+            self.trainer.began = began
+            if resume:
+                self.folder.resume(self.trainer)
+        except BaseException:
+            self.folder.abandon()
+            raise
+
+    def _trainer(self, observers: Sequence[Observer]) -> Trainer:
+        config, named = self.config, registries()
         loss = build.build_loss(config, named)
         train, validation = build.load_data(config)
         outputs = build.fitting_outputs(config, loss, train.outputs, train.classes is not None)
         with use_backend(self.matrix):
             model = build.build_model(config, named, train.inputs, outputs)
-        optimiser = build.build_optimiser(config, named, model)
-        self.folder = (RunFolder.reopen if resume else RunFolder.create)(out, config)
-        self.trainer = Trainer(
+        return Trainer(
             model,
             loss,
-            optimiser,
+            build.build_optimiser(config, named, model),
             train,
             validation,
             epochs=config.training.epochs,
@@ -60,9 +69,6 @@ class TrainingRun:
             clip_norm=config.training.clip_norm,
             observers=[self.folder, *observers],
         )
-        self.trainer.began = began
-        if resume:
-            self.folder.resume(self.trainer)
 
     def execute(self) -> dict[str, Any]:
         """Train, and write the run's files. Returns the summary, as in `summary.json`."""
