@@ -104,7 +104,11 @@ class _Pass:
     def take(self, tensor: Tensor) -> Any:
         """A tensor's complete gradient, after its hooks."""
         gradient = self.pending.pop(id(tensor))
-        return tensor.run_hooks(gradient) if tensor.hooks else gradient
+        if not tensor.hooks:
+            return gradient
+        self.shared.add(id(tensor))  # a hook may keep what it is given, and what it returns
+        self.owned.discard(id(tensor))
+        return tensor.run_hooks(gradient)
 
     def kept(self, tensor: Tensor, gradient: Any) -> Any:
         """A gradient that outlives the pass: a copy, if others refer to its memory."""

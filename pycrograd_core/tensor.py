@@ -241,23 +241,25 @@ class Tensor(Operand):
 
     def numpy(self) -> NDArray[Any]:
         """A copy of the values as a NumPy array, rows × cols."""
-        return self._view().copy()
+        return self.host().copy()
 
-    def _view(self) -> NDArray[Any]:
+    def host(self) -> NDArray[Any]:
+        """The values as a read-only array, rows × cols: of this very memory, where the backend keeps it on the host."""
         import numpy as np
 
         values: NDArray[Any] = np.frombuffer(self.value.to_host(), self.dtype).reshape(self.shape)
+        values.flags.writeable = False
         return values
 
     def tolist(self) -> list[list[float]]:
         """The values as nested lists."""
-        return self._view().tolist()  # type: ignore[no-any-return]
+        return self.host().tolist()  # type: ignore[no-any-return]
 
     def item(self) -> float:
         """The number in a 1×1 tensor. Waits for the device."""
         if self.shape != (1, 1):
             raise ShapeError("item", [self.shape], "only a 1×1 tensor is one number; use .numpy() or reduce it first")
-        return self._view().item()  # type: ignore[no-any-return]
+        return self.host().item()  # type: ignore[no-any-return]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         import numpy as np
@@ -273,9 +275,7 @@ class Tensor(Operand):
     def __dlpack__(self, **options: Any) -> Any:
         if "host_memory" not in self.value.capabilities:
             raise BackendMismatchError(f"the backend {self.backend!r} keeps its values elsewhere: use .numpy()")
-        view = self._view()
-        view.flags.writeable = False
-        return view.__dlpack__(**options)
+        return self.host().__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return 1, 0  # kDLCPU
@@ -286,7 +286,7 @@ class Tensor(Operand):
             raise GradientError("moving a computed tensor would cut the graph: detach() it first, or move the leaves")
         kind = type(self.value) if backend is None and device is None else get_backend(backend or self.backend, device)
         with no_grad():
-            return Tensor.of(_uploaded(kind, self._view(), dtype or self.dtype), self.requires_grad)
+            return Tensor.of(_uploaded(kind, self.host(), dtype or self.dtype), self.requires_grad)
 
     def like(self, data: Any) -> Tensor:
         """Host data as a tensor on this one's backend and device, and in its dtype."""
@@ -315,7 +315,7 @@ class Tensor(Operand):
     def __repr__(self) -> str:
         import numpy as np
 
-        body = np.array2string(self._view(), separator=", ", threshold=60, precision=4, prefix="Tensor(")
+        body = np.array2string(self.host(), separator=", ", threshold=60, precision=4, prefix="Tensor(")
         notes = [f"{self.rows}×{self.cols}", self.backend]
         if self.dtype != "float32":
             notes.append(self.dtype)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pycrograd_core.errors import CheckpointError, TrainingError
 from pycrograd_core.nn import Dropout
 
-from .files import write_atomically
+from .files import replacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,11 +48,10 @@ def save(folder: Path, position: Position, model: Module, optimiser: Optimiser, 
     Raises CheckpointError if it cannot be written, TrainingError instead of writing numbers that are not finite.
     """
     import numpy as np
-    from safetensors.numpy import save as serialize
 
     position.draws = {name: module.draws for name, module in _dropouts(model)}
-    tensors = {f"model.{name}": values for name, values in model.state_dict().items()}
-    tensors |= {f"optimiser.{name}": values for name, values in optimiser.state_dict().items()}
+    tensors = {f"model.{name}": parameter.host() for name, parameter in model.named_parameters()}
+    tensors |= {f"optimiser.{name}": value.host() for name, value in optimiser.state.items()}
     for name, values in tensors.items():
         if not np.isfinite(values).all():
             raise TrainingError(
@@ -61,7 +60,7 @@ def save(folder: Path, position: Position, model: Module, optimiser: Optimiser, 
             )
     metadata = {"position": json.dumps(asdict(position)), "fingerprint": fingerprint}
     path = folder / f"step-{position.total_steps:08d}.safetensors"
-    write_atomically(path, serialize(tensors, metadata=metadata))
+    _write(path, tensors, metadata)
     for old in available(folder)[:-KEPT]:
         old.unlink(missing_ok=True)
     return path
@@ -101,9 +100,19 @@ def load(folder: Path, model: Module, optimiser: Optimiser, fingerprint: str) ->
 
 def save_model(path: Path, model: Module) -> None:
     """Write a model's parameters alone, as safetensors."""
-    from safetensors.numpy import save as serialize
+    _write(path, {name: parameter.host() for name, parameter in model.named_parameters()}, None)
 
-    write_atomically(path, serialize(model.state_dict()))
+
+def _write(path: Path, tensors: dict[str, NDArray[Any]], metadata: dict[str, str] | None) -> None:
+    """Write arrays from where they are, without a copy."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    with replacing(path) as partial:
+        try:
+            save_file(tensors, partial, metadata)
+        except SafetensorError as error:
+            raise CheckpointError(f"cannot write {path}: {error}") from error
 
 
 def _under(prefix: str, tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

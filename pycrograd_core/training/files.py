@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pycrograd_core.errors import CheckpointError
@@ -14,27 +14,33 @@ from pycrograd_core.errors import CheckpointError
 PARTIAL = ".{}.partial"  # what a file is called while it is written
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file in one step: write beside it, flush to the disk, rename.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield the path of a file to write instead; then flush that to the disk, and rename it to `path`.
 
-    Raises CheckpointError with the system's reason. After that, as after an interruption, the old file and the folder
-    are as they were.
+    Raises CheckpointError with the system's reason if something cannot be written. After that, as after an
+    interruption, the old file and the folder are as they were.
     """
     partial = path.with_name(PARTIAL.format(path.name))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with partial.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            yield partial
+            _flush(partial)
             partial.replace(path)
         finally:
             with suppress(OSError):
                 partial.unlink()
-        _flush(path.parent)
+        if sys.platform != "win32":  # where a folder cannot be opened
+            _flush(path.parent)
     except OSError as error:
         raise CheckpointError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file by one with this content. Raises CheckpointError as `replacing` does."""
+    with replacing(path) as partial:
+        partial.write_bytes(content)
 
 
 def remove_partial(folder: Path) -> None:
@@ -69,11 +75,9 @@ class FolderLock:
             pass  # some network file systems have none
 
 
-def _flush(folder: Path) -> None:
-    """Make what was renamed in a folder last, where the system can open a folder."""
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+def _flush(path: Path) -> None:
+    """Wait until a file, or what was renamed in a folder, is on the disk."""
+    descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
