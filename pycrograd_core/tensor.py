@@ -6,21 +6,18 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import ops
 from .autograd import CLOCK, MODE, Node, enable_grad, no_grad, propagate
 from .errors import (
     BackendMismatchError,
-    DataError,
     DtypeError,
     GradientError,
-    IndexRangeError,
     InPlaceError,
     ShapeError,
 )
 from .host import host_array
 from .matrix import Matrix
-from .op import INDEX_DTYPE, Op, apply
-from .operand import Operand
+from .methods import Methods
+from .op import INDEX_DTYPE, Op
 from .plugins import default_backend, get_backend
 
 if TYPE_CHECKING:
@@ -31,7 +28,7 @@ _new = object.__new__
 _hook_lock = threading.Lock()
 
 
-class Tensor(Operand):
+class Tensor(Methods):
     """A rows × cols value that remembers how it was computed.
 
     `data` may be a number, nested lists, a NumPy array, anything with the buffer protocol, or a tensor (copied).
@@ -100,7 +97,7 @@ class Tensor(Operand):
         if op.gradients is None:
             if op.shape is not None:
                 op.result_shape(inputs, params)
-            return op.decomposition(*inputs, **params)  # type: ignore[misc, no-any-return]
+            return op.decomposition(*inputs, **params)  # type: ignore[misc]
         if len(op.gradients) < len(inputs):
             op.check_rules(inputs)
         y = Tensor.of(Matrix.evaluate(op, values, params), True)
@@ -253,13 +250,13 @@ class Tensor(Operand):
 
     def tolist(self) -> list[list[float]]:
         """The values as nested lists."""
-        return self.host().tolist()  # type: ignore[no-any-return]
+        return self.host().tolist()
 
     def item(self) -> float:
         """The number in a 1×1 tensor. Waits for the device."""
         if self.shape != (1, 1):
             raise ShapeError("item", [self.shape], "only a 1×1 tensor is one number; use .numpy() or reduce it first")
-        return self.host().item()  # type: ignore[no-any-return]
+        return self.host().item()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         import numpy as np
@@ -337,100 +334,6 @@ class Tensor(Operand):
     def __float__(self) -> float:
         return float(self.item())
 
-    def __gt__(self, other: Any) -> Tensor:
-        return apply(ops.greater, (self, other), {})  # type: ignore[no-any-return]
-
-    def __lt__(self, other: Any) -> Tensor:
-        return apply(ops.less, (self, other), {})  # type: ignore[no-any-return]
-
-    def __ge__(self, other: Any) -> Tensor:
-        return apply(ops.greater_equal, (self, other), {})  # type: ignore[no-any-return]
-
-    def __le__(self, other: Any) -> Tensor:
-        return apply(ops.less_equal, (self, other), {})  # type: ignore[no-any-return]
-
-    # Ops as methods ------------------------------------------------------------------------------------------------
-
-    def __getitem__(self, key: Any) -> Tensor:
-        """A block: `t[a:b]`, `t[a:b, c:d]`, `t[row]`, `t[row, col]`. Always two-dimensional."""
-        rows, cols = key if isinstance(key, tuple) and len(key) == 2 else (key, slice(None))
-        row_start, row_stop = _bounds(rows, self.rows, "row")
-        col_start, col_stop = _bounds(cols, self.cols, "column")
-        block = {"row_start": row_start, "row_stop": row_stop, "col_start": col_start, "col_stop": col_stop}
-        return apply(ops.slice, (self,), block)  # type: ignore[no-any-return]
-
-    def sum(self, axis: int | None = None) -> Tensor:
-        """The sum over rows (axis 0), columns (axis 1) or all."""
-        return apply(ops.sum, (self,), {"axis": axis})  # type: ignore[no-any-return]
-
-    def mean(self, axis: int | None = None) -> Tensor:
-        """The mean over rows (axis 0), columns (axis 1) or all."""
-        return apply(ops.mean, (self,), {"axis": axis})  # type: ignore[no-any-return]
-
-    def max(self, axis: int | None = None) -> Tensor:
-        """The greatest element over rows (axis 0), columns (axis 1) or all."""
-        return apply(ops.max, (self,), {"axis": axis})  # type: ignore[no-any-return]
-
-    def min(self, axis: int | None = None) -> Tensor:
-        """The least element over rows (axis 0), columns (axis 1) or all."""
-        return apply(ops.min, (self,), {"axis": axis})  # type: ignore[no-any-return]
-
-    def argmax(self, axis: int | None = None) -> Tensor:
-        """The int32 position of the first greatest element over rows (axis 0), columns (axis 1) or all."""
-        return apply(ops.argmax, (self,), {"axis": axis})  # type: ignore[no-any-return]
-
-    def exp(self) -> Tensor:
-        """e to the power of each element."""
-        return apply(ops.exp, (self,), {})  # type: ignore[no-any-return]
-
-    def log(self) -> Tensor:
-        """Natural logarithm."""
-        return apply(ops.log, (self,), {})  # type: ignore[no-any-return]
-
-    def sqrt(self) -> Tensor:
-        """Square root."""
-        return apply(ops.sqrt, (self,), {})  # type: ignore[no-any-return]
-
-    def tanh(self) -> Tensor:
-        """Hyperbolic tangent."""
-        return apply(ops.tanh, (self,), {})  # type: ignore[no-any-return]
-
-    def sigmoid(self) -> Tensor:
-        """1 / (1 + e⁻ˣ)."""
-        return apply(ops.sigmoid, (self,), {})  # type: ignore[no-any-return]
-
-    def relu(self) -> Tensor:
-        """max(x, 0)."""
-        return apply(ops.relu, (self,), {})  # type: ignore[no-any-return]
-
-    def gelu(self) -> Tensor:
-        """Gaussian error linear unit, tanh form."""
-        return apply(ops.gelu, (self,), {})  # type: ignore[no-any-return]
-
-    def abs(self) -> Tensor:
-        """Absolute value."""
-        return apply(ops.abs, (self,), {})  # type: ignore[no-any-return]
-
-    def clip(self, low: float, high: float) -> Tensor:
-        """Limited to low … high."""
-        return apply(ops.clip, (self,), {"low": low, "high": high})  # type: ignore[no-any-return]
-
-    def softmax(self, axis: int = 1) -> Tensor:
-        """Softmax along each row (axis 1) or down each column (axis 0)."""
-        return apply(ops.softmax, (self,), {"axis": axis})  # type: ignore[no-any-return]
-
-    def log_softmax(self, axis: int = 1) -> Tensor:
-        """The logarithm of softmax."""
-        return apply(ops.log_softmax, (self,), {"axis": axis})  # type: ignore[no-any-return]
-
-    def reshape(self, rows: int, cols: int) -> Tensor:
-        """The same elements in row-major order as rows × cols."""
-        return apply(ops.reshape, (self,), {"rows": rows, "cols": cols})  # type: ignore[no-any-return]
-
-    def take_rows(self, indices: Any) -> Tensor:
-        """Row indices[i] as row i; indices are int32, a tensor or host data."""
-        return apply(ops.take_rows, (self, indices), {})  # type: ignore[no-any-return]
-
 
 def _uploaded(kind: type[Matrix], data: Any, dtype: str) -> Matrix:
     """Host data as a matrix of a class; the range of indices is noted, so that no op has to read them back."""
@@ -462,22 +365,3 @@ def _lifted(op: Op, inputs: Sequence[Any]) -> list[Tensor]:
         else:
             lifted.append(Tensor.of(_uploaded(kind, x, dtype)))
     return lifted
-
-
-def _bounds(key: Any, extent: int, what: str) -> tuple[int, int]:
-    """Start and stop of an index or a slice, as Python counts them."""
-    if isinstance(key, slice):
-        start, stop, step = key.indices(extent)
-        if step != 1:
-            raise DataError(f"a slice of {what}s must have step 1; take_rows() takes rows in any order")
-        return start, max(start, stop)
-    try:
-        position = key.__index__()
-    except AttributeError:
-        raise DataError(
-            f"a {what} is selected by a number or a slice, not {type(key).__name__}: see take_rows()"
-        ) from None
-    if not -extent <= position < extent:
-        raise IndexRangeError(f"{what} {position} is outside a tensor of {extent} {what}s")
-    start = position % extent
-    return start, start + 1

@@ -29,6 +29,8 @@ def _tell(failure: Exception) -> int:
 
     from pycrograd_core.errors import BackendError, ConfigError, PluginError, PycrogradError
 
+    if isinstance(failure, MemoryError):
+        failure = PycrogradError(f"not enough memory: {failure}" if str(failure) else "not enough memory")
     if not isinstance(failure, PycrogradError):
         raise failure
     plugins = failure.__cause__ if isinstance(failure, ConfigError) else failure

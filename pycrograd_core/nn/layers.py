@@ -38,7 +38,7 @@ class Linear(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Batch × out_features, of a batch × in_features."""
-        return ops.linear(x, self.weight, self.bias) if self.bias is not None else x @ self.weight  # type: ignore[no-any-return]
+        return ops.linear(x, self.weight, self.bias) if self.bias is not None else x @ self.weight
 
     def outputs(self, in_features: int) -> int:
         """`out_features`."""
@@ -55,7 +55,7 @@ class Activation(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The op, element by element."""
-        return self.op(x)  # type: ignore[no-any-return]
+        return self.op(x)
 
 
 class ReLU(Activation):
@@ -105,7 +105,7 @@ class Dropout(Module):
             return x
         self.draws += 1
         keep = self._stream.child(self.draws).uniform(x.rows * x.cols) >= self.rate
-        return ops.dropout(x, x.like(keep.reshape(x.shape)), rate=self.rate)  # type: ignore[no-any-return]
+        return ops.dropout(x, x.like(keep.reshape(x.shape)), rate=self.rate)
 
     def __repr__(self) -> str:
         return f"Dropout({self.rate})"
@@ -121,7 +121,7 @@ class LayerNorm(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The shape of x."""
-        return ops.layer_norm(x, self.weight, self.bias, epsilon=self.epsilon)  # type: ignore[no-any-return]
+        return ops.layer_norm(x, self.weight, self.bias, epsilon=self.epsilon)
 
     def __repr__(self) -> str:
         return f"LayerNorm({self.weight.cols})"

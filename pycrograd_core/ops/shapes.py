@@ -29,7 +29,7 @@ def broadcast(*shapes: Shape) -> Shape:
 
 def same(x: Any, **_: Any) -> Shape:
     """The shape of the one input."""
-    return x.shape  # type: ignore[no-any-return]
+    return x.shape
 
 
 def elementwise(*inputs: Any, **_: Any) -> Shape:
@@ -38,7 +38,7 @@ def elementwise(*inputs: Any, **_: Any) -> Shape:
     for x in inputs:
         if x.shape != first:
             return broadcast(*[each.shape for each in inputs])
-    return first  # type: ignore[no-any-return]
+    return first
 
 
 def reduced(x: Any, axis: int | None = None) -> Shape:
@@ -64,7 +64,7 @@ def along_axis(x: Any, axis: int = 1) -> Shape:
         raise Mismatch(f"axis must be 0 (down each column) or 1 (along each row), not {axis!r}")
     if x.shape[axis] == 0:
         raise Mismatch("nothing to normalise: there is no greatest of no elements")
-    return x.shape  # type: ignore[no-any-return]
+    return x.shape
 
 
 def product(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False) -> Shape:
@@ -131,7 +131,7 @@ def scattered(x: Any, indices: Any, updates: Any) -> Shape:
     """The shape of x; `updates` has a row for each index and the columns of x."""
     if updates.shape != taken(x, indices):
         raise Mismatch(f"the updates must be {indices.shape[0]}×{x.shape[1]}: one row for each index")
-    return x.shape  # type: ignore[no-any-return]
+    return x.shape
 
 
 def labelled(logits: Any, labels: Any, **_: Any) -> None:
@@ -162,4 +162,4 @@ def updated(value: Any, *others: Any, **_: Any) -> Shape:
     for x in others:
         if x.shape not in (value.shape, (1, 1)):
             raise Mismatch("what updates a value must have its shape, or be a 1×1 number")
-    return value.shape  # type: ignore[no-any-return]
+    return value.shape

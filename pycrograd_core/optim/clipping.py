@@ -32,4 +32,4 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
         for parameter in clipped:
             assert parameter.grad is not None
             parameter.grad = parameter.grad * scale
-    return norm  # type: ignore[no-any-return]
+    return norm

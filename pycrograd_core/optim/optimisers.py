@@ -189,4 +189,4 @@ def _decayed(optimiser: SGD | Adam, parameter: Tensor, gradient: Tensor) -> Tens
     if optimiser.decoupled:
         parameter.update(ops.sgd_update, parameter * optimiser.weight_decay, optimiser.rate)
         return gradient
-    return ops.accumulate(gradient, parameter, decay=1.0, weight=optimiser.weight_decay)  # type: ignore[no-any-return]
+    return ops.accumulate(gradient, parameter, decay=1.0, weight=optimiser.weight_decay)

@@ -69,7 +69,7 @@ class Plugins:
 
     def call(self, hook: str) -> Iterator[tuple[Plugin, Any]]:
         """Each loaded plugin that implements the hook, with what it returned or the exception that it raised."""
-        by_name = {plugin.name: plugin for plugin in self.plugins}
+        by_name = {plugin.name: plugin for plugin in self.plugins if plugin.module is not None}
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             try:
                 result = implementation.function()

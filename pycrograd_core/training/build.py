@@ -67,7 +67,7 @@ def data_size(config: TrainConfig) -> tuple[int, int, bool]:
 
 def build_loss(config: TrainConfig, registries: Registries) -> Loss:
     """The loss."""
-    return _made(config.loss, registries.losses[config.loss.name], {})  # type: ignore[no-any-return]
+    return _made(config.loss, registries.losses[config.loss.name], {})
 
 
 def build_model(
@@ -98,7 +98,7 @@ def build_optimiser(config: TrainConfig, registries: Registries, model: Module) 
     parameters = model.parameters()
     if not parameters:
         raise config.optimiser.error("the model has no parameters to train")
-    return _made(config.optimiser, factory, {"parameters": parameters})  # type: ignore[no-any-return]
+    return _made(config.optimiser, factory, {"parameters": parameters})
 
 
 def build_schedule(config: TrainConfig, registries: Registries) -> Callable[[int], Schedule]:
@@ -112,7 +112,7 @@ def fitting_outputs(config: TrainConfig, loss: Loss, size: int, classification: 
     try:
         return loss.outputs(size, classification, config.data.dataset.name)
     except DataError as error:
-        raise config.loss.error(str(error)) from error
+        raise config.loss.place.error(str(error)) from error
 
 
 def _layers(components: tuple[Component, ...], registries: Registries, width: int) -> Sequential:

@@ -25,7 +25,10 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            partial.touch()
+            mode = partial.stat().st_mode
             yield partial
+            partial.chmod(mode)  # a library that writes a file of its own may give it another
             _flush(partial)
             partial.replace(path)
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -34,23 +35,23 @@ def fingerprint(config: TrainConfig) -> str:
 class RunFolder(Observer):
     """Writes a run's files as it goes. Every file is replaced whole, so that a crash leaves a run to resume.
 
-    The folder is the run's alone until `release()`.
+    The folder is the run's alone until the lock is released.
     """
 
     def __init__(self, path: Path, config: TrainConfig, new: bool = False) -> None:
         self.path = path
         self.config = config
         self.fingerprint = fingerprint(config)
-        self.release = FolderLock(path).release
+        self.lock = FolderLock(path)
         self._new = new
         self._lines: list[str] = []
 
     @classmethod
     def create(cls, path: Path | None, config: TrainConfig) -> RunFolder:
         """A folder for a new run: the one given, which must hold no run yet, or the next free one in `runs/`."""
+        if path is None:
+            return cls(_next_free(config), config, new=True)
         try:
-            if path is None:
-                return cls(_next_free(config), config, new=True)
             for name in CONTENTS:
                 if (path / name).exists():
                     raise ConfigError(
@@ -59,9 +60,9 @@ class RunFolder(Observer):
                     )
             new = not path.exists()
             path.mkdir(parents=True, exist_ok=True)
-            return cls(path, config, new)
         except OSError as error:
-            raise CheckpointError(f"cannot make the folder {path or RUNS}: {error.strerror or error}") from error
+            raise _cannot_make(path, error) from error
+        return cls(path, config, new)
 
     @classmethod
     def reopen(cls, path: Path | None, config: TrainConfig) -> RunFolder:
@@ -90,7 +91,7 @@ class RunFolder(Observer):
 
     def abandon(self) -> None:
         """Leave the folder of a run that cannot begin, and none where there was none."""
-        self.release()
+        self.lock.release()
         if self._new:
             with suppress(OSError):
                 self.path.rmdir()
@@ -192,7 +193,7 @@ def _refuse_another(path: Path, config: TrainConfig) -> None:
 
 def _run_in(path: Path) -> bool:
     """Whether a run was started in the folder."""
-    return any((path / name).exists() for name in ("config.yaml", "checkpoints"))
+    return any(os.path.exists(path / name) for name in ("config.yaml", "checkpoints"))  # noqa: PTH110  raises nothing
 
 
 def _numbered(name: str) -> dict[int, Path]:
@@ -214,5 +215,11 @@ def _next_free(config: TrainConfig) -> Path:
             path.mkdir(parents=True)
         except FileExistsError:
             number += 1
+        except OSError as error:
+            raise _cannot_make(path, error) from error
         else:
             return path
+
+
+def _cannot_make(path: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(f"cannot make the folder {path}: {error.strerror or error}")

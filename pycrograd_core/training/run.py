@@ -75,7 +75,7 @@ class TrainingRun:
         try:
             return self.folder.summary(self.trainer) or self._train()
         finally:
-            self.folder.release()
+            self.folder.lock.release()
 
     def _train(self) -> dict[str, Any]:
         with use_backend(self.matrix):
