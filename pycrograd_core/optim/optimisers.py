@@ -117,7 +117,8 @@ class SGD(Optimiser):
 
     def update(self, index: int, parameter: Tensor, gradient: Tensor) -> None:
         """w ← w - rate · v, with v ← momentum · v + g."""
-        gradient = _decayed(self, parameter, gradient)
+        if self.weight_decay:
+            gradient = _decayed(self, parameter, gradient)
         if self.momentum:
             velocity = self.remembered("velocity", index, parameter)
             velocity.update(ops.accumulate, gradient, decay=self.momentum, weight=1.0)
@@ -156,7 +157,8 @@ class Adam(Optimiser):
 
     def update(self, index: int, parameter: Tensor, gradient: Tensor) -> None:
         """w ← w - rate · m̂ / (√v̂ + ε)."""
-        gradient = _decayed(self, parameter, gradient)
+        if self.weight_decay:
+            gradient = _decayed(self, parameter, gradient)
         mean = self.remembered("mean", index, parameter)
         square = self.remembered("square", index, parameter)
         mean.update(ops.accumulate, gradient, decay=self.betas[0], weight=1 - self.betas[0])
@@ -184,8 +186,6 @@ class AdamW(Adam):
 
 def _decayed(optimiser: SGD | Adam, parameter: Tensor, gradient: Tensor) -> Tensor:
     """Apply weight decay: to the gradient, which is returned, or if decoupled to the parameter at once."""
-    if not optimiser.weight_decay:
-        return gradient
     if optimiser.decoupled:
         parameter.update(ops.sgd_update, parameter * optimiser.weight_decay, optimiser.rate)
         return gradient

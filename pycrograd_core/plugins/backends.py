@@ -81,13 +81,17 @@ def _objection(spec: BackendSpec, plugin: Plugin, taken: Candidate | None) -> Ex
     return None
 
 
-@cache
 def get_backend(name: str, device: str | None = None) -> type[Matrix]:
     """The matrix class of a backend on a device (None: the backend's own choice).
 
     Raises BackendError if there is no such backend, if its plugin is broken (with its traceback as the cause), if it
     cannot run on this machine, or if it lacks a kernel.
     """
+    return _loaded(name, device)
+
+
+@cache
+def _loaded(name: str, device: str | None) -> type[Matrix]:
     candidate = candidates().get(name)
     if candidate is None:
         raise BackendError(f"there is no backend {name!r} installed; {nearest(name, candidates())}")
