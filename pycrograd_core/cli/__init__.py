@@ -7,12 +7,16 @@ one message on stderr. Only a defect of the program shows a traceback, and a bro
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # × and → where the terminal has no such characters
     try:
         from .app import app
 
@@ -31,6 +35,8 @@ def _tell(failure: Exception) -> int:
 
     if isinstance(failure, MemoryError):
         failure = PycrogradError(f"not enough memory: {failure}" if str(failure) else "not enough memory")
+    if isinstance(failure, OSError) and failure.filename is None:
+        failure = PycrogradError(f"cannot write the output: {failure.strerror or failure}")
     if not isinstance(failure, PycrogradError):
         raise failure
     plugins = failure.__cause__ if isinstance(failure, ConfigError) else failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from pycrograd_core.data import known_size, load, split, take
 from pycrograd_core.errors import BackendError, ConfigError, DataError
 from pycrograd_core.nn import Module, Sequential
 from pycrograd_core.plugins import candidates, default_backend, get_backend
+from pycrograd_core.plugins.backends import DEFAULT_VARIABLE
 from pycrograd_core.random import RandomStream, use_stream
 
 if TYPE_CHECKING:
@@ -25,10 +27,19 @@ def find_backend(config: TrainConfig) -> type[Matrix]:
     """The matrix class that the configuration names, or the default one."""
     if config.backend is None and config.device is not None:
         raise config.place("device").error("a device needs a backend: add 'backend:' or --backend")
-    matrix = default_backend() if config.backend is None else _named_backend(config, config.backend)
+    matrix = _default_backend() if config.backend is None else _named_backend(config, config.backend)
     if config.dtype == "float64" and "float64" not in matrix.capabilities:
         raise config.place("dtype").error(f"the backend {matrix.backend!r} cannot compute in float64")
     return matrix
+
+
+def _default_backend() -> type[Matrix]:
+    try:
+        return default_backend()
+    except BackendError as error:
+        if DEFAULT_VARIABLE in os.environ:
+            raise ConfigError(str(error), f"{DEFAULT_VARIABLE}={os.environ[DEFAULT_VARIABLE]}") from error
+        raise
 
 
 def _named_backend(config: TrainConfig, name: str) -> type[Matrix]:

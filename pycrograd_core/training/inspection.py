@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from pycrograd_core.autograd import no_grad
 from pycrograd_core.capture import Call, recording
 from pycrograd_core.matrix import FORMATS
 from pycrograd_core.nn import Module, Sequential
+from pycrograd_core.optim import clip_grad_norm
 from pycrograd_core.plugins import use_backend
 from pycrograd_core.random import RandomStream
 from pycrograd_core.tensor import Tensor
@@ -53,7 +55,9 @@ def inspect_model(config: TrainConfig) -> dict[str, Any]:
     if config.data.samples is not None:
         rows = min(rows, config.data.samples - round(config.data.validation * config.data.samples))
     with recording() as (matrix, calls), use_backend(matrix):
-        model = build.build_model(config, named, inputs, outputs, _Undrawn(0))
+        model = build.build_model(replace(config, dtype="float32"), named, inputs, outputs, _Undrawn(0))
+        for parameter in model.parameters():  # which hold no values that could be converted
+            parameter.value = Tensor(np.zeros(parameter.shape), dtype=config.dtype).value
         width = np.dtype(FORMATS[config.dtype]).itemsize
         layers = _layers(model, Tensor(np.zeros((rows, inputs)), dtype=config.dtype), calls, width)
         calls.clear()
@@ -65,6 +69,8 @@ def inspect_model(config: TrainConfig) -> dict[str, Any]:
         )
         x = Tensor(np.zeros((rows, inputs)), dtype=config.dtype)
         loss.value(model(x), targets).backward()
+        if config.training.clip_norm is not None:
+            clip_grad_norm(optimiser.parameters, config.training.clip_norm)
         optimiser.step()
     return {
         "name": config.name,

@@ -1,0 +1,49 @@
+"""What every test can ask for: each backend that works on this machine, in each dtype that it computes in.
+
+Tensors that a test makes without naming a backend are made on the one of its fixture.
+"""
+
+import os
+
+import pytest
+from hypothesis import settings
+
+from places import BACKENDS, EXACT, PLACES
+from pycrograd_core import Tensor, seed, use_backend
+
+settings.register_profile("tests", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("tests")
+
+
+@pytest.fixture(autouse=True)
+def default_stream():
+    """Every test draws from seed 0, whatever ran before it."""
+    seed(0)
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    """The matrix class of each backend."""
+    with use_backend(request.param) as matrix:
+        yield matrix
+
+
+@pytest.fixture(params=EXACT)
+def exact(request):
+    """The matrix class of each backend that computes in float64."""
+    with use_backend(request.param) as matrix:
+        yield matrix
+
+
+@pytest.fixture(params=PLACES, ids="-".join)
+def dtype(request):
+    """Each dtype of each backend."""
+    name, dtype = request.param
+    with use_backend(name):
+        yield dtype
+
+
+@pytest.fixture
+def leaf(dtype):
+    """Makes tensors that require a gradient, in the dtype of the test: `leaf([[1, 2]])`."""
+    return lambda data: Tensor(data, requires_grad=True, dtype=dtype)

@@ -1,0 +1,254 @@
+"""Generated from the op table: every op, on its samples, on every backend, in every dtype, against `reference`."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from places import PLACES
+from pycrograd_core import Tensor, get_backend, grad, gradcheck, gradgradcheck
+from pycrograd_core.errors import ShapeError
+from pycrograd_core.op import INDEX_DTYPE
+from pycrograd_core.ops import TABLE
+from pycrograd_core.ops.samples import Sample
+from pycrograd_core.ops.shapes import elementwise, same, updated
+from pycrograd_core.plugins import default_backend
+from pycrograd_core.random import RandomStream
+from reference import REFERENCE, differences, relative_error
+
+DOUBLE = 1e-12  # in float64, the relative error of an op
+SLOPE = 10  # in float32, how many times an op's tolerance its gradient may be off
+
+
+def draw(op, sample):
+    return sample.draw(RandomStream(0, "test", op.name))
+
+
+def tensors(op, arrays, dtype, checked=()):
+    """The arrays as tensors, those at the `checked` positions requiring a gradient."""
+    return [
+        Tensor(x, position in checked, dtype=INDEX_DTYPE if position in op.indices else dtype)
+        for position, x in enumerate(arrays)
+    ]
+
+
+def matrices(op, arrays, dtype):
+    return [x.value for x in tensors(op, arrays, dtype)]
+
+
+def host(matrix):
+    return Tensor.of(matrix).numpy()
+
+
+def slopes(op, count):
+    """The positions of the inputs to which a gradient passes."""
+    floats = [position for position in range(count) if position not in op.indices]
+    return floats if op.gradients is None else [position for position in floats if op.rule(position)]
+
+
+def tolerance(op, dtype):
+    return op.tolerance if dtype == "float32" else DOUBLE
+
+
+def cases(ops):
+    return [pytest.param(op, s, id=f"{op.name}-{i}") for op in ops for i, s in enumerate(op.samples)]
+
+
+def places(applies, samples=lambda op: op.samples):
+    """The ops that apply to a matrix class, on each backend and in each dtype, with their samples."""
+    return [
+        pytest.param((name, dtype), op, sample, id=f"{name}-{dtype}-{op.name}-{number}")
+        for name, dtype in PLACES
+        for op in TABLE.values()
+        if applies(get_backend(name), op)
+        for number, sample in enumerate(samples(op))
+    ]
+
+
+def enlarged(op):
+    """Samples of ops that go element by element, large enough that a kernel may take them in several parts."""
+    if op.shape not in (same, elementwise, updated):
+        return
+    for sample in op.samples:
+        inputs = [
+            type(x)(*(extent * 83 if extent > 1 else 1 for extent in (x.rows, x.cols)), *list(vars(x).values())[2:])
+            for x in sample.inputs
+        ]
+        yield Sample(tuple(inputs), sample.params)
+
+
+def takes_out(matrix, op):
+    kernel = getattr(matrix, op.name, None)
+    return kernel is not None and "out" in inspect.signature(kernel).parameters
+
+
+every = pytest.mark.parametrize(("op", "sample"), cases(TABLE.values()))
+differentiable = pytest.mark.parametrize(("op", "sample"), cases(op for op in TABLE.values() if op.differentiable))
+
+
+def test_every_op_is_described_sampled_and_has_a_reference():
+    assert TABLE.keys() == REFERENCE.keys()
+    for op in TABLE.values():
+        assert op.summary.strip().endswith(".")
+        assert "\n" not in op.summary
+        assert op.samples
+        assert op.tolerance <= 1e-5
+        assert op.gradients is None or op.variadic or all(len(op.gradients) == len(s.inputs) for s in op.samples)
+
+
+@every
+def test_forward(op, sample, dtype):
+    arrays = draw(op, sample)
+    inputs = tensors(op, arrays, dtype)
+    y = op(*inputs, **sample.params)
+    assert relative_error(y.numpy(), REFERENCE[op.name](*arrays, **sample.params)) <= tolerance(op, dtype)
+    assert all(np.array_equal(x.numpy(), array) for x, array in zip(inputs, arrays, strict=True)), "an input changed"
+
+
+@differentiable
+def test_gradient(op, sample, dtype):
+    arrays = draw(op, sample)
+    checked = slopes(op, len(arrays))
+    inputs = tensors(op, arrays, dtype, checked)
+    y = op(*inputs, **sample.params)
+    weights = np.linspace(0.5, 1.5, y.rows * y.cols).reshape(y.shape).astype("float32").astype("float64")
+    found = grad(y, [inputs[position] for position in checked], Tensor(weights, dtype=dtype), allow_unused=True)
+
+    def weighted(*arrays):
+        return (REFERENCE[op.name](*arrays, **sample.params) * weights).sum()
+
+    limit = SLOPE * op.tolerance if dtype == "float32" else 1e-8  # of the differences
+    for position, gradient in zip(checked, found, strict=True):
+        assert relative_error(gradient.numpy(), differences(weighted, arrays, position)) <= limit
+
+
+@differentiable
+@pytest.mark.parametrize("check", [gradcheck, gradgradcheck])
+def test_gradcheck(op, sample, check, exact):
+    arrays = draw(op, sample)
+    check(lambda *inputs: op(*inputs, **sample.params), tensors(op, arrays, "float64", slopes(op, len(arrays))))
+
+
+# Kernels -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dtype", "op", "sample"), places(lambda matrix, op: matrix.kernels.overrides(op)), indirect=["dtype"]
+)
+def test_fused_equals_decomposed(op, sample, dtype):
+    inputs = matrices(op, draw(op, sample), dtype)
+    fused = default_backend().kernels[op](*inputs, **sample.params)
+    composed = op.decomposition(*inputs, **sample.params)
+    assert fused.dtype == composed.dtype
+    assert relative_error(host(fused), host(composed)) <= 2 * tolerance(op, dtype)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "op", "sample"), places(lambda matrix, op: hasattr(matrix, op.name), enlarged), indirect=["dtype"]
+)
+def test_many_elements(op, sample, dtype):
+    arrays = draw(op, sample)
+    y = default_backend().kernels[op](*matrices(op, arrays, dtype), **sample.params)
+    assert relative_error(host(y), REFERENCE[op.name](*arrays, **sample.params)) <= tolerance(op, dtype)
+
+
+@pytest.mark.parametrize(("dtype", "op", "sample"), places(takes_out), indirect=["dtype"])
+def test_a_kernel_may_write_to_out(op, sample, dtype):
+    """`out` is a matrix of its own, or each operand of the result's shape: of a product it is never an operand."""
+    matrix, arrays = default_backend(), draw(op, sample)
+    expected = REFERENCE[op.name](*arrays, **sample.params)
+    operands = range(len(arrays)) if op is not TABLE["matmul"] else ()
+    for target in (None, *(i for i in operands if i not in op.indices and arrays[i].shape == expected.shape)):
+        inputs = matrices(op, arrays, dtype)
+        out = matrix.full(*expected.shape, np.nan, dtype) if target is None else inputs[target]
+        result = matrix.kernels[op](*inputs, **sample.params, out=out)
+        assert relative_error(host(result), expected) <= tolerance(op, dtype)
+        for position, array in enumerate(arrays):
+            assert position == target or np.array_equal(host(inputs[position]), array), f"input {position} changed"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 15, 16, 17, 31, 33, 65])
+def test_products_at_the_edges_of_tiles(size, dtype):
+    """Whole numbers, so that every sum is exact."""
+    numbers = np.random.default_rng(size)
+    for m, k, n in ((size, size, size), (size, 33, 1), (17, size, 2), (3, 16, size)):
+        a, b = numbers.integers(-8, 9, (m, k)), numbers.integers(-8, 9, (k, n))
+        for flags in ((False, False), (False, True), (True, False), (True, True)):
+            left, right = (Tensor(x.T if flag else x, dtype=dtype) for x, flag in zip((a, b), flags, strict=True))
+            y = TABLE["matmul"](left, right, transpose_a=flags[0], transpose_b=flags[1])
+            assert np.array_equal(y.numpy(), a @ b), (m, k, n, flags)
+
+
+def test_extents_of_one_broadcast(leaf):
+    """Each pair of shapes with extents 0 to 3 broadcasts as NumPy's do, and the gradients have the operands' shapes."""
+    shapes = [(rows, cols) for rows in range(4) for cols in range(4)]
+    for first, second in [(first, second) for first in shapes for second in shapes]:
+        a, b = leaf(np.full(first, 2.0)), leaf(np.full(second, 3.0))
+        try:
+            expected = np.broadcast_shapes(first, second)
+        except ValueError:
+            with pytest.raises(ShapeError):
+                a * b
+            continue
+        y = a * b
+        y.sum().backward()
+        assert np.array_equal(y.numpy(), np.full(expected, 6.0))
+        for x, other in ((a, 3.0), (b, 2.0)):
+            share = np.prod(expected) / max(1, np.prod(x.shape))
+            assert np.array_equal(x.grad.numpy(), np.full(x.shape, share * other))
+
+
+EMPTY = [
+    *[(name, [shape], {}) for name in ("exp", "relu", "transpose", "sum") for shape in ((0, 3), (3, 0), (0, 0))],
+    *[("sum", [shape], {"axis": axis}) for axis in (0, 1) for shape in ((0, 3), (3, 0), (0, 0))],
+    *[(name, [(0, 3), (1, 3)], {}) for name in ("add", "divide", "maximum", "greater")],
+    *[(name, [(3, 0), (3, 1)], {}) for name in ("add", "divide", "maximum", "greater")],
+    ("where", [(0, 3), (1, 1), (1, 3)], {}),
+    ("max", [(0, 3)], {"axis": 1}),
+    ("max", [(3, 0)], {"axis": 0}),
+    ("softmax", [(0, 3)], {"axis": 1}),
+    ("log_softmax", [(3, 0)], {"axis": 0}),
+    ("mean", [(0, 3)], {"axis": 1}),
+    ("matmul", [(0, 3), (3, 2)], {}),
+    ("matmul", [(3, 0), (0, 2)], {}),
+    ("matmul", [(0, 3), (2, 0)], {"transpose_a": True, "transpose_b": True}),
+    ("linear", [(3, 0), (0, 2), (1, 2)], {}),
+    ("linear", [(0, 3), (3, 2), (1, 2)], {}),
+    ("reshape", [(0, 3)], {"rows": 5, "cols": 0}),
+    ("broadcast_to", [(1, 3)], {"rows": 0, "cols": 3}),
+    ("slice", [(3, 4)], {"row_start": 2, "row_stop": 2, "col_start": 1, "col_stop": 3}),
+    ("slice", [(3, 4)], {"row_start": 0, "row_stop": 3, "col_start": 4, "col_stop": 4}),
+    ("pad", [(0, 2)], {"above": 1, "below": 2, "left": 0, "right": 1}),
+    ("pad", [(2, 0)], {"above": 0, "below": 0, "left": 2, "right": 0}),
+    ("concat", [(0, 3), (2, 3), (0, 3)], {"axis": 0}),
+    ("concat", [(2, 0), (2, 3)], {"axis": 1}),
+    ("concat", [(0, 3), (0, 2)], {"axis": 1}),
+    ("sgd_update", [(0, 3), (0, 3), (1, 1)], {}),
+]
+
+
+@pytest.mark.parametrize(("name", "shapes", "params"), EMPTY)
+def test_empty_extents(name, shapes, params, dtype):
+    op, arrays = TABLE[name], [np.full(shape, 1.5) for shape in shapes]
+    checked = slopes(op, len(arrays)) if op.differentiable else ()
+    inputs = tensors(op, arrays, dtype, checked)
+    y = op(*inputs, **params)
+    expected = REFERENCE[name](*arrays, **params)
+    assert y.shape == expected.shape
+    assert np.array_equal(y.numpy(), expected)
+    if checked:
+        y.sum().backward()
+        assert all(np.isfinite(x.grad.numpy()).all() and x.grad.shape == x.shape for x in inputs if x.requires_grad)
+
+
+@pytest.mark.parametrize("rows", [[], [2, 0, 2, 2], [3, 3, 3, 3, 3, 3, 3]])
+def test_rows_may_be_taken_and_added_to_repeatedly(rows, dtype):
+    x = Tensor(np.arange(12.0).reshape(4, 3), requires_grad=True, dtype=dtype)
+    indices = Tensor(np.array(rows, dtype="int32"), dtype="int32")
+    updates = np.arange(len(rows) * 3.0).reshape(-1, 3) + 1
+    taken = x.take_rows(indices)
+    taken.backward(updates)
+    assert np.array_equal(taken.numpy(), x.numpy()[rows])
+    assert np.array_equal(x.grad.numpy(), REFERENCE["add_rows"](np.zeros((4, 3)), indices.numpy(), updates))
+    added = TABLE["add_rows"](x, indices, updates)
+    assert np.array_equal(added.numpy(), REFERENCE["add_rows"](x.numpy(), indices.numpy(), updates))

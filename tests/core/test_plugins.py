@@ -1,0 +1,332 @@
+"""Plugins: found, loaded each on its own, and refused for a reason that is told when they are asked for."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import traceback
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+
+from places import BACKENDS
+from pycrograd_core import Matrix, Tensor, get_backend, use_backend
+from pycrograd_core.errors import BackendError, PluginError
+from pycrograd_core.matrix import CONTRACT
+from pycrograd_core.plugins import BackendSpec, Probe, backends, candidates, default_backend, hookimpl
+from pycrograd_core.plugins.loader import Plugins
+from pycrograd_core.registry import Registry
+
+WORKING = get_backend(BACKENDS[0])
+
+
+def spec(name, **changes):
+    """A backend of its own that works."""
+    fields = {
+        "contract": CONTRACT,
+        "summary": "For tests.",
+        "load": lambda device: type("Copy", (WORKING,), {"__slots__": ()}),
+        "probe": lambda: Probe(version="1.0", devices=("CPU",)),
+    }
+    return BackendSpec(name=name, **fields | changes)
+
+
+def module(*specs, hook="pycrograd_register_backends", **hooks):
+    """A plugin that registers backends, and what else it is given."""
+    hooks = {hook: lambda: list(specs), **hooks} if specs else hooks
+    return SimpleNamespace(**{name: hookimpl(function) for name, function in hooks.items()})
+
+
+def entry(name, load):
+    """An entry point, which on loading gives a module or raises."""
+    distribution = SimpleNamespace(name=f"{name}-dist", version="2.3")
+    return SimpleNamespace(name=name, dist=distribution, load=load)
+
+
+def raising(error):
+    def function(*arguments):
+        raise error
+
+    return function
+
+
+@pytest.fixture
+def install(monkeypatch):
+    """Puts plugins in place of those of this environment: names with a module, or with an error raised on import."""
+
+    def installed(*found, blocked=()):
+        entries = [
+            entry(name, raising(what) if isinstance(what, Exception) else partial(lambda what: what, what))
+            for name, what in found
+        ]
+        plugins = Plugins(entries, frozenset(blocked))
+        monkeypatch.setattr(backends, "installed", lambda: plugins)
+        candidates.cache_clear()
+        backends._loaded.cache_clear()
+        return plugins
+
+    yield installed
+    monkeypatch.undo()
+    candidates.cache_clear()
+    backends._loaded.cache_clear()
+
+
+def test_a_backend_is_loaded_when_it_is_asked_for(install):
+    loaded = []
+
+    def load(device):
+        loaded.append(device)
+        return type("Copy", (WORKING,), {"__slots__": ()})
+
+    install(("one", module(spec("first", load=load), spec("second"))))
+    assert list(candidates()) == ["first", "second"]
+    assert loaded == []
+    matrix = get_backend("first", "cpu:1")
+    assert (matrix.backend, loaded) == ("first", ["cpu:1"])
+    assert get_backend("first", "cpu:1") is matrix is not get_backend("first")
+    with use_backend("first") as chosen:
+        assert chosen is get_backend("first") is type(Tensor(1.0, backend="first").value)
+    assert loaded == ["cpu:1", None]
+    candidate = candidates()["first"]
+    assert (candidate.plugin.distribution, candidate.plugin.version) == ("one-dist", "2.3")
+    assert candidate.status(candidate.probe()) == "usable"
+
+
+class Half(Matrix):
+    """Lacks all kernels."""
+
+    __slots__ = ()
+
+
+BROKEN = {  # a plugin, or what it raises on import; what get_backend says of it; of which type the cause is
+    "raises on import": (ImportError("no driver"), "is broken: no driver", ImportError),
+    "raises in its hook": (module(pycrograd_register_backends=raising(OSError("x"))), "is broken: x", OSError),
+    "has an unknown hook": (module(pycrograd_register_planets=lambda: None), "unknown hook", Exception),
+    "has a hook with a parameter": (module(pycrograd_register_backends=lambda nonsense: []), "nonsense", Exception),
+    "registers nothing": (module(pycrograd_register_backends=lambda: None), "must return a list of", PluginError),
+    "registers text": (module(pycrograd_register_backends=lambda: ["broken"]), "must return a list of", PluginError),
+    "is for the next contract": (
+        module(spec("broken", contract=(CONTRACT[0] + 1, 0))),
+        f"is broken: broken-dist is written for contract {CONTRACT[0] + 1}.0; this core has ",
+        BackendError,
+    ),
+    "is for a later contract": (
+        module(spec("broken", contract=(CONTRACT[0], CONTRACT[1] + 1))),
+        f"is broken: broken-dist is written for contract {CONTRACT[0]}.{CONTRACT[1] + 1}; this core has ",
+        BackendError,
+    ),
+    "raises while it is loaded": (
+        module(spec("broken", load=raising(OSError("no libOpenCL.so")))),
+        "cannot be loaded: OSError: no libOpenCL.so",
+        OSError,
+    ),
+    "lacks kernels": (
+        module(spec("broken", load=lambda device: Half)),
+        "lacks the kernels add, add_rows, argmax, assign, ",
+        type(None),
+    ),
+    "has no such device": (
+        module(spec("broken", load=raising(BackendError("no device 7")))),
+        "no device 7",
+        type(None),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("order", [1, -1], ids=["first", "last"])
+def test_a_broken_plugin_is_told_of_when_it_is_asked_for(name, order, install):
+    """And takes no other one down."""
+    broken, message, cause = BROKEN[name]
+    install(*[("broken", broken), ("working", module(spec("working")))][::order])
+    assert get_backend("working").backend == "working"
+    assert sorted(candidates()) == ["broken", "working"]
+    with pytest.raises(BackendError, match=message) as caught:
+        get_backend("broken")
+    assert isinstance(caught.value.__cause__, cause)
+    candidate = candidates()["broken"]
+    if candidate.failure is not None:
+        assert candidate.status(candidate.probe()) == "broken"
+        assert message.removeprefix("is broken: ") in candidate.probe().reason
+        assert caught.value.__cause__ is candidate.failure
+
+
+def test_the_traceback_of_a_broken_plugin_leads_into_it(install):
+    def load_the_driver():
+        raise OSError("no driver")
+
+    install(("broken", module(pycrograd_register_backends=load_the_driver)))
+    with pytest.raises(BackendError) as caught:
+        get_backend("broken")
+    assert "load_the_driver" in "".join(traceback.format_exception(caught.value.__cause__))
+
+
+def test_two_backends_of_one_name_are_both_refused(install):
+    install(("a", module(spec("same"))), ("b", module(spec("same"), spec("other"))))
+    with pytest.raises(BackendError, match="b-dist and a-dist both register a backend 'same': remove one"):
+        get_backend("same")
+    assert get_backend("other").backend == "other"
+
+
+@pytest.mark.parametrize("second", [ImportError("late"), module(spec("other"))], ids=["broken", "working"])
+def test_two_plugins_of_one_name(second, install):
+    """The first keeps working; the second is listed as broken, beside a backend of its name."""
+    install(("same", module(spec("same"))), ("same", second))
+    assert get_backend("same").backend == "same"
+    assert list(candidates()) == ["same", "same of same-dist"]
+    with pytest.raises(BackendError, match=r"late|another plugin is called 'same' too: uninstall one of them"):
+        get_backend("same of same-dist")
+
+
+def test_a_blocked_plugin_is_left_alone(install):
+    install(("slow", AssertionError("it was imported")), ("working", module(spec("working"))), blocked=["slow"])
+    candidate = candidates()["slow"]
+    assert candidate.plugin.blocked
+    assert (candidate.status(candidate.probe()), candidate.probe().reason) == ("blocked", "blocked by the environment")
+    with pytest.raises(BackendError, match="'slow' is blocked by the environment"):
+        get_backend("slow")
+    assert get_backend("working").backend == "working"
+
+
+def test_a_probe_that_raises_is_a_reason(install):
+    without = spec("a", probe=raising(RuntimeError("no platform"))), spec("b", probe=lambda: Probe(reason="none"))
+    install(("a", module(*without)))
+    found = {name: (c.status(c.probe()), c.probe().reason) for name, c in candidates().items()}
+    assert found == {"a": ("unusable", "RuntimeError: no platform"), "b": ("unusable", "none")}
+
+
+def test_an_unknown_backend_is_answered_with_the_nearest(install):
+    install(("one", module(spec("vulkan"), spec("metal"))))
+    with pytest.raises(
+        BackendError, match=r"no backend 'vulcan' installed; did you mean 'vulkan'\? Known: metal, vulkan"
+    ):
+        get_backend("vulcan")
+    with pytest.raises(BackendError, match="there is no backend 'x' installed; Known: metal"):
+        get_backend("x")
+
+
+# Which backend -----------------------------------------------------------------------------------------------------
+
+
+def test_the_default_backend(install, monkeypatch):
+    monkeypatch.delenv("PYCROGRAD_BACKEND", raising=False)
+    install(("one", module(spec("low"), spec("high", priority=9), spec("newer", priority=99, contract=(9, 0)))))
+    assert default_backend().backend == "high"
+    monkeypatch.setenv("PYCROGRAD_BACKEND", "low")
+    assert default_backend().backend == "low"
+    assert Tensor(1.0).backend == "low"
+    with use_backend("high"):
+        assert Tensor(1.0).backend == "high"
+    monkeypatch.setenv("PYCROGRAD_BACKEND", "none")
+    with pytest.raises(BackendError, match="there is no backend 'none'"):
+        default_backend()
+
+
+def test_no_backend_at_all(install, monkeypatch):
+    monkeypatch.delenv("PYCROGRAD_BACKEND", raising=False)
+    install(("broken", ImportError("x")))
+    with pytest.raises(BackendError, match="no backend is installed: pip install"):
+        Tensor(1.0)
+
+
+def test_use_backend_nests_and_ends(install):
+    install(("one", module(spec("a"), spec("b"))))
+    with use_backend("a") as outer:
+        assert default_backend() is outer is get_backend("a")
+        with use_backend(get_backend("b")):
+            assert default_backend().backend == "b"
+        with pytest.raises(ZeroDivisionError), use_backend("b"):
+            _ = 1 / 0
+        with pytest.raises(BackendError):
+            use_backend("c").__enter__()
+        assert default_backend() is outer
+        found = []
+        thread = threading.Thread(target=lambda: found.append(default_backend().backend))
+        thread.start()
+        thread.join()
+        assert found == ["b"], "another thread has its own: here the default, the last by name"
+
+
+# Other hooks -------------------------------------------------------------------------------------------------------
+
+
+def made():
+    pass
+
+
+def test_registries_are_extended_by_plugins(install):
+    plugins = install(
+        ("a", module(pycrograd_register_layers=lambda: {"a1": made, "a2": made})),
+        ("b", module(pycrograd_register_layers=lambda: {"b1": made}, pycrograd_register_models=lambda: {"m": made})),
+        ("broken", ImportError("x")),
+    )
+    layers, models = Registry("layer"), Registry("model")
+    plugins.extend("pycrograd_register_layers", layers)
+    plugins.extend("pycrograd_register_models", models)
+    assert (sorted(layers), sorted(models)) == (["a1", "a2", "b1"], ["m"])
+
+
+@pytest.mark.parametrize(
+    ("hook", "message"),
+    [
+        (raising(OSError("x")), r"the plugin 'bad' \(bad-dist\) failed in pycrograd_register_layers"),
+        (
+            lambda: None,
+            r"the plugin 'bad' \(bad-dist\) must return a mapping from pycrograd_register_layers, not NoneType",
+        ),
+        (lambda: {"taken": lambda: None}, "the layer 'taken' is registered twice"),
+    ],
+)
+def test_a_registration_that_fails_names_the_plugin(hook, message, install):
+    layers = Registry("layer")
+    layers.register("taken", made)
+    with pytest.raises(PluginError, match=message) as caught:
+        install(("bad", module(pycrograd_register_layers=hook))).extend("pycrograd_register_layers", layers)
+    assert isinstance(caught.value.__cause__, OSError) == ("failed" in message)
+
+
+# The whole way -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def broken_distribution(tmp_path):
+    """An environment with one more distribution, whose plugin raises on import."""
+    (tmp_path / "broken_plugin.py").write_text("raise RuntimeError('out of order')\n")
+    metadata = tmp_path / "broken_plugin-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-plugin\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[pycrograd]\nbroken = broken_plugin\n")
+    return os.environ | {"PYTHONPATH": str(tmp_path)}
+
+
+def run(code, environment):
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+ASK = """
+import json
+from pycrograd_core.plugins import candidates, get_backend
+print(json.dumps({name: c.status(c.probe()) for name, c in candidates().items()}))
+get_backend("broken")
+"""
+HELP = "import sys; sys.argv[1:] = ['--help']; from pycrograd_core.cli import main; main()"
+
+
+def test_a_broken_distribution_in_a_real_environment(broken_distribution):
+    helped = run(HELP, broken_distribution)
+    assert (helped.returncode, helped.stderr) == (0, "")
+    asked = run(ASK, broken_distribution)
+    assert json.loads(asked.stdout).items() >= {"broken": "broken", **dict.fromkeys(BACKENDS, "usable")}.items()
+    assert "raise RuntimeError('out of order')" in asked.stderr
+    assert "BackendError: the backend 'broken' is broken: out of order" in asked.stderr
+
+
+def test_the_environment_blocks_plugins(broken_distribution):
+    other = candidates()[BACKENDS[0]].plugin.name
+    done = run(ASK, broken_distribution | {"PYCROGRAD_BLOCK_PLUGINS": f"broken, {other}"})
+    assert json.loads(done.stdout).items() >= {"broken": "blocked", other: "blocked"}.items()
+    assert "BackendError: the backend 'broken' is blocked by the environment" in done.stderr
+    assert "out of order" not in done.stderr
