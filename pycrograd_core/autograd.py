@@ -37,12 +37,15 @@ class no_grad(ContextDecorator):  # noqa: N801  the field's name, used like a fu
 
     _recording = False
 
+    def __init__(self) -> None:
+        self._before: list[bool] = []  # one for each block that this object has open
+
     def __enter__(self) -> None:
-        self._before = MODE.recording
+        self._before.append(MODE.recording)
         MODE.recording = self._recording
 
     def __exit__(self, *_: object) -> None:
-        MODE.recording = self._before
+        MODE.recording = self._before.pop()
 
     def _recreate_cm(self) -> no_grad:
         return type(self)()  # a decorated function may call itself: each call restores its own mode
@@ -77,8 +80,9 @@ _orders = count(1)
 class _Pass:
     """One backward pass: the gradients that are not complete yet, and the tensors whose turn will come."""
 
-    def __init__(self, create_graph: bool) -> None:
+    def __init__(self, create_graph: bool, needed: set[int] | None) -> None:
         self.create_graph = create_graph
+        self.needed = needed  # ids of the tensors that matter, None: all
         self.pending: dict[int, Any] = {}  # gradients by the id of their tensor, which `queue` or `leaves` keeps alive
         self.queue: list[tuple[int, Tensor]] = []  # a heap: the youngest node first
         self.leaves: list[Tensor] = []
@@ -106,13 +110,14 @@ class _Pass:
         gradient = self.pending.pop(id(tensor))
         if not tensor.hooks:
             return gradient
+        gradient = tensor.run_hooks(self.kept(tensor, gradient))
         self.shared.add(id(tensor))  # a hook may keep what it is given, and what it returns
         self.owned.discard(id(tensor))
-        return tensor.run_hooks(gradient)
+        return gradient
 
     def kept(self, tensor: Tensor, gradient: Any) -> Any:
-        """A gradient that outlives the pass: a copy, if others refer to its memory."""
-        if id(tensor) in self.shared and id(tensor) not in self.owned and not self.create_graph:
+        """A gradient that outlives the pass, or that a hook may write to: a copy, if others refer to its memory."""
+        if id(tensor) in self.shared and id(tensor) not in self.owned:
             return TABLE["reshape"](gradient, rows=gradient.shape[0], cols=gradient.shape[1])
         return gradient
 
@@ -126,6 +131,8 @@ class _Pass:
                 f"the values that {op.name} saved were freed by an earlier backward pass: "
                 "call that one with retain_graph=True, or compute the loss again"
             )
+        if tensor.value.written > node.moment:
+            raise _overwritten(op, "the result", "returned")
         y: Any = tensor
         operands: Sequence[Any] = inputs
         if not self.create_graph:
@@ -133,16 +140,15 @@ class _Pass:
             operands = [x.value for x in inputs]
         for position, x in enumerate(inputs):
             if x.value.written > node.moment:
-                raise InPlaceError(
-                    f"input {position} of {op.name} was overwritten after {op.name} used it, so its gradient would be "
-                    "wrong: run backward() before the write, or write to a copy"
-                )
-            if not x.requires_grad:
+                raise _overwritten(op, f"input {position}", "used")
+            if not x.requires_grad or (self.needed is not None and id(x) not in self.needed):
                 continue
             rule = op.rule(position)
-            if rule is None:
+            gradient = None if rule is None else rule(g, y, *operands, **params)
+            if gradient is None:
                 continue
-            gradient = rule(g, y, *operands, **params)
+            if type(gradient) is not type(g) or gradient.dtype != x.dtype:
+                raise _unusable(op, position, gradient)
             if gradient.shape != x.shape:
                 gradient = _unbroadcast(op, gradient, x.shape)
             elif gradient is g:
@@ -150,42 +156,70 @@ class _Pass:
             self.add(x, gradient)
 
 
-def propagate(
-    roots: Sequence[Tensor],
-    seeds: Sequence[Any],
-    *,
-    retain_graph: bool,
-    create_graph: bool,
-    wanted: frozenset[int] | None = None,
-) -> dict[int, Any]:
-    """Carry gradients from the roots back through the graph.
+def _overwritten(op: Op, what: str, verb: str) -> InPlaceError:
+    return InPlaceError(
+        f"{what} of {op.name} was overwritten after {op.name} {verb} it, so its gradient would be wrong: "
+        "run backward() before the write, or write to a copy"
+    )
 
-    Seeds and gradients are matrices, or with `create_graph` tensors that record. Gradients of the tensors whose ids are
-    `wanted` are returned; if that is None, those of leaves accumulate in `.grad`, all at the end.
+
+def _unusable(op: Op, position: int, gradient: Any) -> GradientError:
+    found = getattr(gradient, "dtype", type(gradient).__name__)
+    return GradientError(
+        f"the gradient rule of {op.name} for input {position} returned {found}: it must return a value of the input's "
+        "kind and dtype, or None where the gradient is zero"
+    )
+
+
+def propagate(
+    root: Tensor, seed: Any, *, retain_graph: bool, create_graph: bool, wanted: frozenset[int] | None = None
+) -> dict[int, Any]:
+    """Carry a gradient from the root back through the graph.
+
+    The seed and all gradients are matrices, or with `create_graph` tensors that record. Gradients of the tensors whose
+    ids are `wanted` are returned, and only what leads to them is run; if that is None, the gradients of leaves
+    accumulate in `.grad`, all at the end: a pass that fails changes none.
     """
-    backward = _Pass(create_graph)
-    found: dict[int, Any] = {}
-    for root, seed in zip(roots, seeds, strict=True):
-        backward.shared.add(id(root))
-        backward.add(root, seed)
+    backward = _Pass(create_graph, None if wanted is None else _leading_to(root, wanted))
+    backward.shared.add(id(root))
+    backward.add(root, seed)
+    found: list[tuple[Tensor, Any]] = []
     while backward.queue:
         tensor = heappop(backward.queue)[1]  # and with it the last reference that the engine holds
         g = backward.take(tensor)
-        if wanted is None:
-            if tensor.retains_grad:
-                tensor.accumulate_grad(backward.kept(tensor, g))
-        elif id(tensor) in wanted:
-            found[id(tensor)] = backward.kept(tensor, g)
+        if tensor.retains_grad if wanted is None else id(tensor) in wanted:
+            found.append((tensor, backward.kept(tensor, g)))
         backward.run_rules(tensor, g)
         if not retain_graph:
             tensor.node.inputs = None  # type: ignore[union-attr]
-    for leaf in backward.leaves:
-        g = backward.kept(leaf, backward.take(leaf))
-        if wanted is None:
-            leaf.accumulate_grad(g)
-        elif id(leaf) in wanted:
-            found[id(leaf)] = g
-    return found
+    found += [
+        (leaf, backward.kept(leaf, backward.take(leaf)))
+        for leaf in backward.leaves
+        if wanted is None or id(leaf) in wanted
+    ]
+    if wanted is None:
+        for tensor, g in found:
+            tensor.accumulate_grad(g)
+    return {id(tensor): g for tensor, g in found}
+
+
+def _leading_to(root: Tensor, wanted: frozenset[int]) -> set[int]:
+    """The ids of the tensors between the root and those wanted, which are among them."""
+    order: list[Tensor] = []
+    seen: set[int] = set()
+    stack = [root]
+    while stack:
+        tensor = stack.pop()
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            order.append(tensor)
+            stack += [x for x in (tensor.node.inputs or () if tensor.node else ()) if x.requires_grad]
+    order.sort(key=lambda tensor: tensor.node.order if tensor.node else 0)  # inputs before what they lead to
+    leading = set(wanted)
+    for tensor in order:
+        if tensor.node and any(id(x) in leading for x in tensor.node.inputs or () if x.requires_grad):
+            leading.add(id(tensor))
+    return leading
 
 
 def _unbroadcast(op: Op, gradient: Any, shape: Shape) -> Any:
@@ -215,19 +249,16 @@ def grad(
     """
     from .tensor import Tensor
 
+    if isinstance(inputs, Tensor) or not all(isinstance(x, Tensor) for x in inputs):
+        raise GradientError("grad() takes a list of tensors: grad(y, [x])")
     if allow_unused and not output.requires_grad:
         return [x.new_full(*x.shape, 0.0) for x in inputs]
     seed = output.seed_gradient(gradient)
     wanted = frozenset(id(x) for x in inputs)
     keep = create_graph if retain_graph is None else retain_graph
     with enable_grad() if create_graph else no_grad():
-        found = propagate(
-            [output],
-            [seed if create_graph else seed.value],
-            retain_graph=keep,
-            create_graph=create_graph,
-            wanted=wanted,
-        )
+        start = seed if create_graph else seed.value
+        found = propagate(output, start, retain_graph=keep, create_graph=create_graph, wanted=wanted)
     for position, x in enumerate(inputs):
         if id(x) not in found:
             if allow_unused:

@@ -84,6 +84,10 @@ class ConfigError(PycrogradError, ValueError):
         return f"{place}: {self.message}" if place else self.message
 
 
+class OptionError(PycrogradError, ValueError):
+    """An argument outside its limits: a negative size, a rate above 1, a name that is none of the choices."""
+
+
 class TrainingError(PycrogradError, RuntimeError):
     """A run that cannot go on: a loss or a parameter that is not a finite number."""
 

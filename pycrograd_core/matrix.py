@@ -18,14 +18,15 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
-from .errors import BackendMismatchError, DtypeError, IndexRangeError, Shape
-from .op import FLOAT_DTYPES, INDEX_DTYPE, Op
+from .errors import BackendMismatchError, DtypeError, IndexRangeError, Shape, ShapeError
+from .op import FLOAT_DTYPES, INDEX_DTYPE, RESERVED, Op
 from .operand import Operand
 
 CONTRACT = (1, 0)
 FORMATS = {"float32": "f", "float64": "d", "int32": "i"}  # dtype -> format character of the buffer protocol
 DTYPES = (*FLOAT_DTYPES, INDEX_DTYPE)
 _CONSTANTS_KEPT = 512
+_IDENTITY_KEPT = 256
 
 Kernel = Callable[..., Any]
 HostBuffer: TypeAlias = Any  # anything with the buffer protocol: `collections.abc.Buffer`, from Python 3.12 on
@@ -55,7 +56,10 @@ def _decomposed(op: Op) -> Kernel:
         raise BackendMismatchError(f"{op.name} needs a kernel that this backend does not have")
 
     def kernel(*inputs: Any, out: Any = None, **params: Any) -> Any:
-        return decomposition(*inputs, **params)
+        result = decomposition(*inputs, **params)
+        if any(result is x for x in inputs):  # a result is a value of its own
+            return result.reshape(*result.shape)
+        return result
 
     return kernel
 
@@ -63,15 +67,15 @@ def _decomposed(op: Op) -> Kernel:
 class Matrix(Operand, ABC):
     """A rows × cols value on one device of one backend. Subclass it to write a backend.
 
-    A subclass sets `shape`, `dtype` and `limits` of each instance, through `super().__init__` or itself. It names its
-    `device`; the loader sets `backend`. `capabilities` are named promises: `float64` (the backend computes in it),
+    A subclass sets `shape`, `dtype`, `limits` (None) and `written` (0), through `super().__init__` or itself. It names
+    its `device`; the loader sets `backend`. `capabilities` are named promises: `float64` (the backend computes in it),
     `host_memory` (`to_host` shares memory rather than copies it), `deterministic` (equal inputs give equal bits).
     """
 
     __slots__ = ("dtype", "limits", "shape", "written")
 
     rank = 0
-    written: int  # when this value was last overwritten in place; kept by the tensors around it
+    written: int  # when this value was last overwritten in place, by the engine's clock; 0: never
     backend: ClassVar[str] = ""
     device: ClassVar[str] = ""
     capabilities: ClassVar[frozenset[str]] = frozenset()
@@ -87,6 +91,7 @@ class Matrix(Operand, ABC):
         self.shape = shape
         self.dtype = dtype
         self.limits: tuple[int, int] | None = None  # of int32 values, the least and greatest, where known
+        self.written = 0
 
     # Host ----------------------------------------------------------------------------------------------------------
 
@@ -214,7 +219,7 @@ class Matrix(Operand, ABC):
     # Semantics, the same for every backend -------------------------------------------------------------------------
 
     @staticmethod
-    def evaluate(op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
+    def evaluate(op: Op, inputs: Sequence[Any], params: Mapping[str, Any], out: Any = None) -> Any:
         """Validate, then run the kernel: the only way that the core calls one."""
         kind = type(inputs[0])
         for x in inputs:
@@ -223,21 +228,26 @@ class Matrix(Operand, ABC):
                 break
         dtype = inputs[0].dtype
         if op.indices or dtype == INDEX_DTYPE:
-            return _evaluate_with_indices(op, kind, inputs, params)
+            return _evaluate_with_indices(op, kind, inputs, params, out)
         for x in inputs:
             if x.dtype != dtype:
                 raise DtypeError(f"{op.name}: {' and '.join(each.dtype for each in inputs)} do not mix; convert one")
         if op.shape is not None:
             op.result_shape(inputs, params)
-        return kind.kernels[op](*inputs, **params)
+        if out is None:
+            return kind.kernels[op](*inputs, **params)
+        return kind.kernels[op](*inputs, **params, out=out)
 
     def update(self, op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> None:
         """Overwrite this matrix with the result of an op, in place where the kernel can write to `out`."""
-        if op.shape is not None:
-            op.result_shape(inputs, params)
-        result = type(self).kernels[op](*inputs, **params, out=self)
+        if op.shape is not None and op.result_shape(inputs, params) != self.shape:
+            raise ShapeError(op.name, [x.shape for x in inputs], f"the result does not fit into {self.shape}")
+        result = Matrix.evaluate(op, inputs, params, self if op.takes_out else None)
         if result is not self:
+            if type(result) is not type(self) or (result.shape, result.dtype) != (self.shape, self.dtype):
+                raise DtypeError(f"{op.name}: the result is no {self.dtype} value like the one that it is to replace")
             self.assign(result)
+        self.limits = None
 
     def new_full(self, rows: int, cols: int, value: float) -> Any:
         """A matrix of this class and dtype filled with one number."""
@@ -252,14 +262,14 @@ class Matrix(Operand, ABC):
         return cls.constant((value, dtype), lambda: cls.full(1, 1, value, dtype)) if kept is None else kept
 
     def identity(self, size: int, dtype: str) -> Any:
-        """The size × size identity matrix on this backend and device, kept and shared: never write to it."""
+        """The size × size identity matrix on this backend and device. A small one is kept and shared: do not write."""
 
         def make() -> Any:
             values = array(FORMATS[dtype], bytes(size * size * array(FORMATS[dtype]).itemsize))
             values[:: size + 1] = array(FORMATS[dtype], [1]) * size
             return self.from_host(values, size, size, dtype)
 
-        return self.constant(("identity", size, dtype), make)
+        return self.constant(("identity", size, dtype), make) if size <= _IDENTITY_KEPT else make()
 
     @classmethod
     def constant(cls, key: Any, make: Callable[[], Any]) -> Any:
@@ -297,7 +307,9 @@ def _place(kind: type[Matrix]) -> str:
     return f"backend {kind.backend!r}, device {kind.device!r}" if kind.device else f"backend {kind.backend!r}"
 
 
-def _evaluate_with_indices(op: Op, kind: type[Matrix], inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
+def _evaluate_with_indices(
+    op: Op, kind: type[Matrix], inputs: Sequence[Any], params: Mapping[str, Any], out: Any
+) -> Any:
     """`Matrix.evaluate` where some input is int32: indices stay within their range, and are never computed with."""
     values = [x for position, x in enumerate(inputs) if position not in op.indices] if op.indices else inputs
     dtype = values[0].dtype if values else None
@@ -319,7 +331,8 @@ def _evaluate_with_indices(op: Op, kind: type[Matrix], inputs: Sequence[Any], pa
             limits = inputs[position].limits
             if limits is None or limits[0] < 0 or limits[1] >= bound:
                 _check_range(op, inputs[position], bound)
-    result = kind.kernels[op](*inputs, **params)
+    kernel = kind.kernels[op]
+    result = kernel(*inputs, **params) if out is None else kernel(*inputs, **params, out=out)
     if dtype == INDEX_DTYPE and all(x.limits for x in values):
         result.limits = (min(x.limits[0] for x in values), max(x.limits[1] for x in values))
     return result
@@ -334,3 +347,7 @@ def _check_range(op: Op, indices: Any, bound: int) -> None:
     if limits[0] < 0 or limits[1] >= bound:
         position, wrong = next((i, v) for i, v in enumerate(values) if not 0 <= v < bound)
         raise IndexRangeError(f"{op.name}: index {wrong} at position {position} is outside 0 … {bound - 1}")
+
+
+RESERVED.update(name for name in dir(Matrix) if name not in Matrix.__abstractmethods__)
+RESERVED.update({"assign", "constants", "from_host", "full", "kernels", "synchronize", "to_host"})

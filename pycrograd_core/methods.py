@@ -1,4 +1,4 @@
-"""Ops as methods and operators of tensors."""
+"""Ops as methods and operators of tensors. Comparisons give masks, element by element."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ class Methods(Operand):
     """What `x.relu()`, `x > 0` and `x[a:b]` mean: the ops of the same names, on this operand."""
 
     __slots__ = ()
+
+    def __eq__(self, other: object) -> Self:  # type: ignore[override]
+        return ops.equal(self, other) if _comparable(other) else NotImplemented
+
+    def __ne__(self, other: object) -> Self:  # type: ignore[override]
+        return ops.not_equal(self, other) if _comparable(other) else NotImplemented
+
+    __hash__ = object.__hash__  # by identity: two tensors of equal contents are two keys
 
     def __gt__(self, other: Any) -> Self:
         return ops.greater(self, other)
@@ -106,6 +114,11 @@ class Methods(Operand):
     def take_rows(self, indices: Any) -> Self:
         """Row indices[i] as row i; indices are int32, a tensor or host data."""
         return ops.take_rows(self, indices)
+
+
+def _comparable(other: object) -> bool:
+    """Whether a value can be compared element by element: None and text are simply not equal to a tensor."""
+    return other is not None and not isinstance(other, str | bytes)
 
 
 def _bounds(key: Any, extent: int, what: str) -> tuple[int, int]:

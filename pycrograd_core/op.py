@@ -40,7 +40,7 @@ class Op:
     `variadic` ops have a single rule that is also told the input's `position`. `decomposition` writes the op in other
     ops; without one, every backend must have a kernel of the op's name. If an op has a decomposition and no `gradients`
     (None), the decomposition is what gets recorded and differentiated. Inputs listed in `indices` are int32 row numbers
-    and must be below `index_bound(*inputs)`.
+    and must be below `index_bound(*inputs)`. `takes_out`: its kernel has a parameter `out`.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Op:
     indices: tuple[int, ...] = ()
     index_bound: Callable[..., int] | None = None
     accepts_indices: bool = False
+    takes_out: bool = True
     flops: Callable[..., int] | None = None
 
     def __call__(self, *inputs: Any, **params: Any) -> Any:
@@ -96,6 +97,7 @@ class Op:
 
 
 TABLE: dict[str, Op] = {}
+RESERVED: set[str] = set()  # attributes of a matrix that are no kernels, whose names no op can have
 
 
 def define(
@@ -105,11 +107,14 @@ def define(
     gradients: tuple[GradientRule | None, ...] | None = None,
     *,
     samples: Sequence[Sample] = (),
+    replace: bool = False,
     **fields: Any,
 ) -> Op:
     """Create an op and enter it in the table. Raises PluginError if the name is taken, or if nothing can compute it."""
-    if name in TABLE:
-        raise PluginError(f"the op {name!r} is defined twice; choose another name")
+    if name in TABLE and not replace:
+        raise PluginError(f"the op {name!r} is defined twice: choose another name, or say replace=True")
+    if name in RESERVED:
+        raise PluginError(f"an op cannot be called {name!r}: matrices have an attribute of that name")
     op = Op(name, summary, shape, gradients, tuple(samples), **fields)
     if op.shape is None and op.decomposition is None:
         raise PluginError(f"the op {name!r} needs a shape rule (for a kernel) or a decomposition")

@@ -1,9 +1,10 @@
 """Random numbers, drawn by the core and uploaded, so that every backend starts from identical bits.
 
 A `RandomStream` is named by a seed and a path of labels ("layer 3", "epoch 7"), and is counter-based: what a stream
-yields depends on its name and its position alone, never on what other streams have drawn. Only the raw words of the
-Philox generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11) are used, which NumPy promises
-to keep, and the conversion to floats is exact, so a seed means the same numbers on every machine.
+yields depends on its name and on the sequence of its own draws, never on what other streams have drawn. Only the raw
+words of the Philox generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11) are used, which NumPy
+promises to keep, and uniform floats are made of them exactly, so a seed means the same numbers on every machine.
+(Normal ones go through a logarithm and a cosine, whose last bit is the library's.)
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class RandomStream:
 
         self.seed = seed
         self.labels = labels
-        name = "/".join(map(str, (seed, *labels))).encode()
+        name = repr((seed, labels)).encode()
         key = int.from_bytes(hashlib.blake2b(name, digest_size=16).digest(), "little")
         self._generator = np.random.Philox(key=key)
         self._children = 0
@@ -43,7 +44,7 @@ class RandomStream:
     def spawn(self) -> RandomStream:
         """The next numbered child: what each new module takes for its parameters."""
         self._children += 1
-        return self.child(self._children)
+        return self.child("spawned", self._children)
 
     def uniform(self, count: int, low: float = 0.0, high: float = 1.0) -> NDArray[np.float32]:
         """`count` float32 values, uniform in [low, high). Multiples of 2⁻²⁴ before scaling."""
@@ -55,7 +56,9 @@ class RandomStream:
             part[:] = self._generator.random_raw(len(part)) >> np.uint64(40)
         values *= np.float32((high - low) * 2.0**-24)
         values += np.float32(low)
-        return values
+        return np.minimum(
+            values, np.nextafter(np.float32(high), np.float32(low)), out=values
+        )  # rounding may reach high
 
     def normal(self, count: int, mean: float = 0.0, deviation: float = 1.0) -> NDArray[np.float32]:
         """`count` float32 values of the normal distribution (Box and Muller 1958)."""

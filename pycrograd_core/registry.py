@@ -39,6 +39,15 @@ class Registry(Mapping[str, Factory]):
         self.kind = kind
         self.supplied = frozenset(supplied)
         self._factories: dict[str, Factory] = {}
+        self._notes: list[str] = []
+
+    def note(self, trouble: str) -> None:
+        """Keep a reason why a name may be missing, to be told with every name that is."""
+        self._notes.append(trouble)
+
+    def missing(self, name: str) -> str:
+        """What to say of a name that nothing has: the nearest one, the names there are, and what may have lost it."""
+        return "; ".join([f"there is no {self.kind} {name!r}; {nearest(name, self)}", *self._notes])
 
     def register(self, name: str, factory: Factory) -> Factory:
         """Add a factory. Raises PluginError if the name is taken by another one."""
@@ -63,7 +72,7 @@ class Registry(Mapping[str, Factory]):
         try:
             return self._factories[name]
         except KeyError:
-            raise UnknownNameError(f"there is no {self.kind} {name!r}; {nearest(name, self._factories)}") from None
+            raise UnknownNameError(self.missing(name)) from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._factories

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from .autograd import CLOCK, MODE, Node, enable_grad, no_grad, propagate
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 Hook = Callable[["Tensor"], "Tensor | None"]
 _new = object.__new__
-_hook_lock = threading.Lock()
+_lock = threading.Lock()  # for what threads that share a tensor may do to it at once
+_hook_keys = count()
 
 
 class Tensor(Methods):
@@ -67,7 +69,6 @@ class Tensor(Methods):
         self.requires_grad = requires_grad
         self.grad = self.node = self.hooks = None
         self.retains_grad = False
-        self.value.written = 0
 
     @staticmethod
     def of(value: Matrix, requires_grad: bool = False) -> Tensor:
@@ -78,7 +79,6 @@ class Tensor(Methods):
         tensor.requires_grad = requires_grad
         tensor.grad = tensor.node = tensor.hooks = None
         tensor.retains_grad = False
-        value.written = 0
         return tensor
 
     # Recording -----------------------------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ class Tensor(Methods):
         """Run an op on the inputs' values and, where a gradient may be asked for, record a node."""
         values, tracked = [], False
         for x in inputs:
-            if type(x) is not Tensor:
+            if not isinstance(x, Tensor):
                 return Tensor.evaluate(op, _lifted(op, inputs), params)
             values.append(x.value)
             tracked = tracked or x.requires_grad
@@ -115,7 +115,8 @@ class Tensor(Methods):
         seed = self.seed_gradient(gradient)
         keep = create_graph if retain_graph is None else retain_graph
         with enable_grad() if create_graph else no_grad():
-            propagate([self], [seed if create_graph else seed.value], retain_graph=keep, create_graph=create_graph)
+            start = seed if create_graph else seed.value
+            propagate(self, start, retain_graph=keep, create_graph=create_graph)
 
     def seed_gradient(self, gradient: Any) -> Tensor:
         """What a backward pass starts from: the given gradient, or for a 1×1 the number 1."""
@@ -130,10 +131,12 @@ class Tensor(Methods):
                     f"backward() of a {self.rows}×{self.cols} tensor needs a gradient of that shape: "
                     "reduce it with .sum() or .mean(), or pass one"
                 )
-            return Tensor.of(self.value.number(1.0, self.dtype))
+            return self.new_full(1, 1, 1.0)
         seed = gradient if isinstance(gradient, Tensor) else self.like(gradient)
         if seed.shape != self.shape:
             raise ShapeError("backward", [self.shape, seed.shape], "the gradient must have the tensor's shape")
+        if type(seed.value) is not type(self.value):
+            raise BackendMismatchError(f"backward: a gradient on {seed.backend} of a tensor on {self.backend}")
         if seed.dtype != self.dtype:
             raise DtypeError(f"backward: a gradient in {seed.dtype} of a tensor in {self.dtype}; convert one")
         return seed
@@ -141,7 +144,8 @@ class Tensor(Methods):
     def accumulate_grad(self, g: Any) -> None:
         """Add a gradient to `.grad`. A new value is made, so that whoever holds the old one keeps it."""
         gradient = g if isinstance(g, Tensor) else Tensor.of(g)
-        self.grad = gradient if self.grad is None else self.grad + gradient
+        with _lock:
+            self.grad = gradient if self.grad is None else self.grad + gradient
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
@@ -158,9 +162,9 @@ class Tensor(Methods):
         """
         if not self.requires_grad:
             raise GradientError("a hook on a tensor that does not require a gradient would never be called")
-        with _hook_lock:
+        with _lock:
             hooks = self.hooks = self.hooks or {}
-            key = max(hooks, default=0) + 1
+            key = next(_hook_keys)
             hooks[key] = hook
 
         def remove() -> None:
@@ -177,15 +181,14 @@ class Tensor(Methods):
                 continue
             if not isinstance(replacement, Tensor) or replacement.shape != self.shape:
                 raise GradientError(f"a gradient hook must return None or a {self.rows}×{self.cols} tensor")
+            if type(replacement.value) is not type(self.value) or replacement.dtype != self.dtype:
+                raise GradientError("a gradient hook must return a tensor of the gradient's backend and dtype")
             gradient = replacement
         return gradient if isinstance(g, Tensor) else gradient.value
 
     def detach(self) -> Tensor:
         """The same value, shared, with no history."""
-        written = self.value.written
-        detached = Tensor.of(self.value)
-        self.value.written = written
-        return detached
+        return Tensor.of(self.value)
 
     @property
     def is_leaf(self) -> bool:
@@ -349,12 +352,12 @@ def _lifted(op: Op, inputs: Sequence[Any]) -> list[Tensor]:
     """The inputs of an op as tensors: numbers and host data go where the tensors among them live."""
     first: Any = None
     for x in inputs:
-        if type(x) is Tensor and (first is None or first.dtype == INDEX_DTYPE):
+        if isinstance(x, Tensor) and (first is None or first.dtype == INDEX_DTYPE):
             first = x
     kind, dtype = type(first.value), first.dtype
     lifted = []
     for position, x in enumerate(inputs):
-        if type(x) is Tensor:
+        if isinstance(x, Tensor):
             lifted.append(x)
         elif isinstance(x, Matrix):
             lifted.append(Tensor.of(x))

@@ -34,7 +34,7 @@ def backends(
         table.add_row(row["name"], row["status"], f"{row['distribution']} {row['version']}", runtime, devices)
     Console().print(table)
     if not rows:
-        typer.echo("no backend is installed: pip install pycrograd-numpy")
+        typer.echo("no backend is installed: install one, such as a distribution called pycrograd-NAME")
 
 
 def _row(candidate: Candidate) -> dict[str, Any]:

@@ -99,6 +99,8 @@ def train(
             observer.say(f"stopped at once; to go on from the last checkpoint: {resumption(training.folder.path)}")
             raise typer.Exit(INTERRUPTED) from None
         except CheckpointError as error:
+            if not (training.folder.path / "config.yaml").exists():
+                raise
             raise CheckpointError(f"{error}; once that is mended: {resumption(training.folder.path)}") from error
     if as_json:
         typer.echo(json.dumps(summary))

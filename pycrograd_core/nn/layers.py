@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Lt
 
 from pycrograd_core import ops
+from pycrograd_core.limits import limited
 from pycrograd_core.op import Op
 from pycrograd_core.random import RandomStream, default_stream
 from pycrograd_core.tensor import Tensor
@@ -22,6 +23,7 @@ Positive = Annotated[float, Gt(0)]
 class Linear(Module):
     """x @ weight + bias. The weight is in_features × out_features; the bias starts at 0."""
 
+    @limited
     def __init__(
         self,
         in_features: Size,
@@ -94,6 +96,9 @@ class Dropout(Module):
     Masks come from the core's random numbers: draw n of a layer depends on its stream and n alone.
     """
 
+    counters = ("draws",)
+
+    @limited
     def __init__(self, rate: Rate = 0.5, stream: RandomStream | None = None) -> None:
         self.rate = rate
         self.draws = 0
@@ -104,7 +109,7 @@ class Dropout(Module):
         if not self.training or self.rate == 0:
             return x
         self.draws += 1
-        keep = self._stream.child(self.draws).uniform(x.rows * x.cols) >= self.rate
+        keep = self._stream.child("mask", self.draws).uniform(x.rows * x.cols) >= self.rate
         return ops.dropout(x, x.like(keep.reshape(x.shape)), rate=self.rate)
 
     def __repr__(self) -> str:
@@ -114,6 +119,7 @@ class Dropout(Module):
 class LayerNorm(Module):
     """Each row to mean 0 and variance 1 (plus epsilon), then scaled and shifted by column."""
 
+    @limited
     def __init__(self, in_features: Size, epsilon: Positive = 1e-5) -> None:
         self.epsilon = epsilon
         self.weight = Tensor([[1.0] * in_features], requires_grad=True)
@@ -130,6 +136,7 @@ class LayerNorm(Module):
 class Embedding(Module):
     """A row of `features` learned numbers for each of `count` indices; they start normal with deviation 1."""
 
+    @limited
     def __init__(self, count: Size, features: Size, stream: RandomStream | None = None) -> None:
         values = (stream or default_stream().spawn()).normal(count * features)
         self.weight = Tensor(values.reshape(count, features), requires_grad=True)

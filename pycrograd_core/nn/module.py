@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pycrograd_core.autograd import no_grad
 from pycrograd_core.errors import CheckpointError, ShapeError
+from pycrograd_core.op import INDEX_DTYPE
 from pycrograd_core.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -15,53 +17,72 @@ if TYPE_CHECKING:
 class Module:
     """A part of a model. Subclass it, keep tensors and modules as attributes, and write `forward`.
 
-    Attributes that are tensors requiring a gradient are parameters; attributes that are modules, or lists of modules,
-    are parts. Their names, joined by dots, are the names of the parameters.
+    An attribute that is assigned a leaf tensor requiring a gradient is a parameter, and stays part of the saved state
+    when it is frozen later; `keep` adds other tensors to the state. Attributes that are modules are parts. Both may
+    stand in lists, tuples and dictionaries. Names, joined by dots, are those of the attributes. `counters` names
+    attributes that hold whole numbers which a resumed run needs.
     """
 
     training = True
+    counters: tuple[str, ...] = ()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, *inputs: Any) -> Tensor:
         """What the module computes of a batch: rows are samples."""
         raise TypeError(f"{type(self).__name__} has no forward()")
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """`forward(x)`; a ShapeError inside it learns the name of this layer."""
+    def __call__(self, *inputs: Any) -> Tensor:
+        """`forward(*inputs)`; a ShapeError inside it learns the name of this layer."""
         try:
-            return self.forward(x)
+            return self.forward(*inputs)
         except ShapeError as error:
             error.layer = error.layer or repr(self)
             raise
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if any(isinstance(each, Tensor) and each.requires_grad and each.is_leaf for _, each in _flat(name, value)):
+            self.keep(name)
+        super().__setattr__(name, value)
+
+    def keep(self, name: str) -> None:
+        """Make the tensors in an attribute part of the saved state, whether they require a gradient or not."""
+        vars(self).setdefault("_kept", set()).add(name)
 
     def outputs(self, in_features: int) -> int:
         """How many columns come out when `in_features` go in."""
         return in_features
 
     def parts(self) -> Iterator[tuple[str, Tensor | Module]]:
-        """The tensors and modules among the attributes, each with its name, in the order of their assignment."""
-        for name, value in vars(self).items():
-            if isinstance(value, (Tensor, Module)):
-                yield name, value
-            elif isinstance(value, (list, tuple)):
-                for index, each in enumerate(value):
-                    if isinstance(each, (Tensor, Module)):
-                        yield f"{name}.{index}", each
+        """The kept tensors and the modules among the attributes, with names, in the order of their assignment."""
+        kept = vars(self).get("_kept", ())
+        for attribute, value in vars(self).items():
+            for name, each in _flat(attribute, value):
+                if isinstance(each, Module) or (attribute in kept and each.is_leaf):
+                    yield name, each
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module and every module inside it, with names."""
-        yield prefix, self
-        for name, part in self.parts():
-            if isinstance(part, Module):
-                yield from part.named_modules(f"{prefix}.{name}" if prefix else name)
+        """This module and every module inside it, each once, with names."""
+        seen: set[int] = set()
+        stack: list[tuple[str, Module]] = [(prefix, self)]
+        while stack:
+            path, module = stack.pop()
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield path, module
+                inside = [(_join(path, name), part) for name, part in module.parts() if isinstance(part, Module)]
+                stack += reversed(inside)
 
-    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """Every parameter with its name. One that is used in several places comes once, under its first name."""
+    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor of the state with its name. One that is used in several places comes once, by its first name."""
         seen: set[int] = set()
         for prefix, module in self.named_modules():
             for name, part in module.parts():
-                if isinstance(part, Tensor) and part.requires_grad and id(part) not in seen:
+                if isinstance(part, Tensor) and id(part) not in seen:
                     seen.add(id(part))
-                    yield f"{prefix}.{name}" if prefix else name, part
+                    yield _join(prefix, name), part
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor of the state that requires a gradient, with its name."""
+        return ((name, tensor) for name, tensor in self.named_tensors() if tensor.requires_grad)
 
     def parameters(self) -> list[Tensor]:
         """Every parameter, once."""
@@ -83,42 +104,49 @@ class Module:
         return self.train(False)
 
     def to(self, *, backend: str | None = None, device: str | None = None, dtype: str | None = None) -> Module:
-        """Replace every parameter by a copy elsewhere or in another dtype. Make the optimiser afterwards."""
+        """Replace every tensor by a copy elsewhere or in another dtype. Make the optimiser afterwards."""
         copies: dict[int, tuple[Tensor, Tensor]] = {}  # with each tensor its copy: while it is kept, its id is its own
 
         def moved(value: Any) -> Any:
-            if isinstance(value, (list, tuple)) and any(isinstance(each, Tensor) for each in value):
+            if isinstance(value, dict):
+                return {key: moved(each) for key, each in value.items()}
+            if isinstance(value, (list, tuple)):
                 return type(value)(map(moved, value))
             if not isinstance(value, Tensor):
                 return value
             if id(value) not in copies:
-                copies[id(value)] = value, value.to(backend=backend, device=device, dtype=dtype)
+                kind = None if value.dtype == INDEX_DTYPE else dtype
+                copies[id(value)] = value, value.to(backend=backend, device=device, dtype=kind)
             return copies[id(value)][1]
 
-        for module in {id(module): module for _, module in self.named_modules()}.values():
-            for name, value in vars(module).items():
-                if (copy := moved(value)) is not value:
-                    setattr(module, name, copy)
+        for _, module in list(self.named_modules()):
+            for name, value in list(vars(module).items()):
+                if any(isinstance(each, Tensor) for _, each in _flat(name, value)):
+                    setattr(module, name, moved(value))
         return self
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """A copy of every parameter's values by name."""
-        return {name: parameter.numpy() for name, parameter in self.named_parameters()}
+        """A copy of every tensor of the state by name."""
+        return {name: tensor.numpy() for name, tensor in self.named_tensors()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Overwrite every parameter. Raises CheckpointError, and changes nothing, if names or shapes differ."""
-        from pycrograd_core.autograd import no_grad
+        """Overwrite every tensor of the state. Raises CheckpointError, and changes nothing, if it does not fit."""
+        import numpy as np
 
-        own = dict(self.named_parameters())
+        own = dict(self.named_tensors())
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
         if missing or unknown:
             raise CheckpointError(f"the state is of another model: missing {missing}, unknown {unknown}")
-        for name, parameter in own.items():
-            if tuple(state[name].shape) != parameter.shape:
-                raise CheckpointError(f"{name} is {parameter.shape} in the model and {state[name].shape} in the state")
+        arrays = {name: np.asarray(values) for name, values in state.items()}
+        for name, tensor in own.items():
+            values = arrays[name]
+            if values.shape != tensor.shape:
+                raise CheckpointError(f"{name} is {tensor.shape} in the model and {values.shape} in the state")
+            if values.dtype.kind != np.dtype(tensor.dtype).kind:
+                raise CheckpointError(f"{name} is {tensor.dtype} in the model and {values.dtype} in the state")
         with no_grad():
-            for name, parameter in own.items():
-                parameter.assign(state[name])
+            for name, tensor in own.items():
+                tensor.assign(arrays[name])
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -131,8 +159,9 @@ class Sequential(Module):
         self.modules = list(modules)
 
     def parts(self) -> Iterator[tuple[str, Tensor | Module]]:
-        """The modules, named by position alone: `0.weight`, not `modules.0.weight`."""
-        return ((str(index), module) for index, module in enumerate(self.modules))
+        """The modules, named by position alone (`0.weight`, not `modules.0.weight`), and what a subclass adds."""
+        yield from ((str(index), module) for index, module in enumerate(self.modules))
+        yield from ((name, part) for name, part in super().parts() if not name.startswith("modules."))
 
     def forward(self, x: Tensor) -> Tensor:
         """Each module applied to what the one before returned."""
@@ -162,3 +191,16 @@ class Sequential(Module):
     def __repr__(self) -> str:
         lines = "".join(f"  {index}: {module!r}\n" for index, module in enumerate(self.modules))
         return f"Sequential(\n{lines})"
+
+
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The tensors and modules in an attribute, also inside lists, tuples and dictionaries, with names."""
+    if isinstance(value, (Tensor, Module)):
+        yield name, value
+    elif isinstance(value, (list, tuple, dict)):
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _flat(f"{name}.{key}", each)

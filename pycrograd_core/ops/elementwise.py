@@ -43,7 +43,7 @@ def _power_base(g: Any, y: Any, a: Any, b: Any) -> Any:
 
 
 def _power_exponent(g: Any, y: Any, a: Any, b: Any) -> Any:
-    return g * y * where(greater(a, 0.0), log(a), 0.0)  # 0ᵇ = 0 for every b > 0
+    return g * y * log(where(equal(a, 0.0), 1.0, a))  # 0ᵇ = 0 for every b > 0; of a < 0 it is nan
 
 
 power = define(

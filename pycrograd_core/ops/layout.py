@@ -25,6 +25,7 @@ transpose: Op = define(
     samples=unary(),
     accepts_indices=True,
     flops=_none,
+    takes_out=False,
 )
 reshape: Op = define(
     "reshape",
@@ -34,6 +35,7 @@ reshape: Op = define(
     samples=(Sample((Uniform(3, 4),), {"rows": 2, "cols": 6}),),
     accepts_indices=True,
     flops=_none,
+    takes_out=False,
 )
 broadcast_to = define(
     "broadcast_to",
@@ -73,6 +75,7 @@ slice = define(
     samples=(Sample((Uniform(5, 4),), {"row_start": 1, "row_stop": 4, "col_start": 0, "col_stop": 3}),),
     accepts_indices=True,
     flops=_none,
+    takes_out=False,
 )
 pad = define(
     "pad",
@@ -110,6 +113,7 @@ concat = define(
     variadic=True,
     accepts_indices=True,
     flops=_none,
+    takes_out=False,
 )
 take_rows = define(
     "take_rows",

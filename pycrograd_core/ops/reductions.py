@@ -67,4 +67,5 @@ argmax = define(
     (None,),
     samples=reduction(-5, -1),
     flops=_elements,
+    takes_out=False,
 )

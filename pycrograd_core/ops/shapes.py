@@ -8,6 +8,7 @@ from pycrograd_core.op import Mismatch
 
 if TYPE_CHECKING:
     from pycrograd_core.errors import Shape
+    from pycrograd_core.op import ShapeRule
 
 AXES = (None, 0, 1)
 
@@ -157,9 +158,15 @@ def paired(a: Any, b: Any) -> Shape:
     return 1, 1
 
 
-def updated(value: Any, *others: Any, **_: Any) -> Shape:
-    """The shape of the value; each other operand has it too, or is a 1×1 number."""
-    for x in others:
-        if x.shape not in (value.shape, (1, 1)):
-            raise Mismatch("what updates a value must have its shape, or be a 1×1 number")
-    return value.shape
+def updated(count: int) -> ShapeRule:
+    """A rule: the first `count` operands share a shape, which is that of the result; the others are 1×1 numbers."""
+
+    def rule(*inputs: Any, **_: Any) -> Shape:
+        shape: Shape = inputs[0].shape
+        if any(x.shape != shape for x in inputs[:count]):
+            raise Mismatch("what updates a value must have its shape")
+        if any(x.shape != (1, 1) for x in inputs[count:]):
+            raise Mismatch("the rate and other numbers of an update must be 1×1")
+        return shape
+
+    return rule

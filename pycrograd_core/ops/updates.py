@@ -15,16 +15,14 @@ _PAIR = (Uniform(3, 4), Uniform(3, 4))
 sgd_update = define(
     "sgd_update",
     "w - rate · g.",
-    updated,
-    (None, None, None),
+    updated(2),
     samples=(Sample((*_PAIR, Uniform(1, 1, 0.01, 0.1))),),
     decomposition=lambda w, g, rate: w - rate * g,
 )
 accumulate = define(
     "accumulate",
     "old · decay + new · weight: momentum, weight decay and moving averages.",
-    updated,
-    (None, None),
+    updated(2),
     samples=(Sample(_PAIR, {"decay": 0.9, "weight": 0.1}),),
     decomposition=lambda old, new, decay, weight: old * decay + (new if weight == 1.0 else new * weight),
 )
@@ -37,8 +35,7 @@ def _adam_update(w: Any, mean: Any, square: Any, rate: Any, mean_share: Any, squ
 adam_update = define(
     "adam_update",
     "w - rate · m̂ / (√v̂ + ε), m̂ and v̂ corrected for their start at 0 (Kingma and Ba, arXiv 1412.6980).",
-    updated,
-    (None,) * 6,
+    updated(3),
     samples=(
         Sample(
             (*_PAIR, Uniform(3, 4, 0.1, 1), Uniform(1, 1, 0.01, 0.1), Uniform(1, 1, 0.1, 1), Uniform(1, 1, 0.1, 1)),

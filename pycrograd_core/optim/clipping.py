@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import reduce
 
 from pycrograd_core import ops
 from pycrograd_core.autograd import no_grad
@@ -21,15 +22,11 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
     if not clipped:
         raise GradientError("there are no gradients to clip: call backward() first")
     with no_grad():
-        total = None
-        for parameter in clipped:
-            assert parameter.grad is not None
-            square = (parameter.grad * parameter.grad).sum()
-            total = square if total is None else total + square
-        assert total is not None
-        norm = total.sqrt()
-        scale = ops.minimum(max_norm / (norm + 1e-12), 1.0)
-        for parameter in clipped:
-            assert parameter.grad is not None
-            parameter.grad = parameter.grad * scale
+        gradients = [parameter.grad for parameter in clipped if parameter.grad is not None]
+        greatest = ops.maximum(reduce(ops.maximum, [g.abs().max() for g in gradients]), 1e-30)
+        squares = [((g / greatest) * (g / greatest)).sum() for g in gradients]  # no square overflows
+        norm = greatest * reduce(ops.add, squares).sqrt()
+        scale = ops.minimum(max_norm / norm, 1.0)
+        for parameter, gradient in zip(clipped, gradients, strict=True):
+            parameter.grad = gradient * scale
     return norm

@@ -9,7 +9,8 @@ from annotated_types import Ge, Gt, Lt
 
 from pycrograd_core import ops
 from pycrograd_core.autograd import no_grad
-from pycrograd_core.errors import CheckpointError, GradientError
+from pycrograd_core.errors import CheckpointError, GradientError, Shape
+from pycrograd_core.limits import limited
 from pycrograd_core.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -24,8 +25,11 @@ class Optimiser:
     """Updates parameters from their gradients. Subclasses write `update(index, parameter, gradient)`.
 
     `parameters` is any iterable of tensors that require a gradient. The learning rate may be set at any time; it is
-    kept as a 1×1 tensor, so that changing it changes no program. What else an optimiser remembers is in `state`.
+    kept as a 1×1 tensor, so that changing it changes no program. What else an optimiser remembers is in `state`: for
+    each name in `memory`, `NAME.INDEX` for the parameters that have been updated.
     """
+
+    memory: tuple[str, ...] = ()
 
     def __init__(self, parameters: Iterable[Tensor], learning_rate: float) -> None:
         self.parameters = list(parameters)
@@ -34,6 +38,8 @@ class Optimiser:
         for position, parameter in enumerate(self.parameters):
             if not parameter.requires_grad or not parameter.is_leaf:
                 raise GradientError(f"parameter {position} is not a leaf that requires a gradient")
+        if len({id(parameter) for parameter in self.parameters}) < len(self.parameters):
+            raise GradientError("a parameter is given twice, and would be updated twice: give each one once")
         self.rate = self.parameters[0].new_full(1, 1, learning_rate)
         self._learning_rate = float(learning_rate)
         self.state: dict[str, Tensor] = {}
@@ -57,23 +63,20 @@ class Optimiser:
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         with no_grad():
-            self.begin()
             for index, parameter in enumerate(self.parameters):
                 if parameter.grad is not None:
                     self.update(index, parameter, parameter.grad)
-
-    def begin(self) -> None:
-        """Called once a step, before the parameters."""
 
     def update(self, index: int, parameter: Tensor, gradient: Tensor) -> None:
         """Update one parameter."""
         raise TypeError(f"{type(self).__name__} has no update()")
 
-    def remembered(self, name: str, index: int, parameter: Tensor) -> Tensor:
-        """The state `name` of a parameter: a tensor of its shape that starts at 0."""
+    def remembered(self, name: str, index: int, shape: Shape | None = None) -> Tensor:
+        """What is remembered under a name for parameter `index`: at first zeros, in its shape unless told another."""
         key = f"{name}.{index}"
         if key not in self.state:
-            self.state[key] = parameter.new_full(*parameter.shape, 0.0)
+            parameter = self.parameters[index]
+            self.state[key] = parameter.new_full(*(shape or parameter.shape), 0.0)
         return self.state[key]
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
@@ -81,14 +84,19 @@ class Optimiser:
         return {name: value.numpy() for name, value in self.state.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Remember what another optimiser of the same kind and parameters did."""
-        for name, values in state.items():
-            owner = int(name.rpartition(".")[2]) if name.rpartition(".")[2].isdigit() else None
-            if owner is not None and (
-                owner >= len(self.parameters) or tuple(values.shape) != self.parameters[owner].shape
-            ):
-                raise CheckpointError(f"the optimiser's state {name} fits no parameter of this model")
-            self.state[name] = self.parameters[0].like(values)
+        """Remember what another optimiser of the same kind and parameters did, and nothing else.
+
+        Raises CheckpointError, and changes nothing, if the state is of another kind or of other parameters.
+        """
+        loaded = {}
+        for key, values in state.items():
+            name, _, index = key.rpartition(".")
+            if name not in self.memory or not index.isdigit() or int(index) >= len(self.parameters):
+                raise CheckpointError(f"the state {key} is not one of {type(self).__name__} with these parameters")
+            if tuple(values.shape) not in ((1, 1), self.parameters[int(index)].shape):
+                raise CheckpointError(f"the state {key} is {values.shape}: not the shape of its parameter")
+            loaded[key] = self.parameters[int(index)].like(values)
+        self.state = loaded
 
 
 class SGD(Optimiser):
@@ -98,6 +106,9 @@ class SGD(Optimiser):
     outside the momentum (Loshchilov and Hutter, arXiv 1711.05101).
     """
 
+    memory = ("velocity",)
+
+    @limited
     def __init__(
         self,
         parameters: Iterable[Tensor],
@@ -120,7 +131,7 @@ class SGD(Optimiser):
         if self.weight_decay:
             gradient = _decayed(self, parameter, gradient)
         if self.momentum:
-            velocity = self.remembered("velocity", index, parameter)
+            velocity = self.remembered("velocity", index)
             velocity.update(ops.accumulate, gradient, decay=self.momentum, weight=1.0)
             ahead = self.nesterov
             gradient = ops.accumulate(gradient, velocity, decay=1.0, weight=self.momentum) if ahead else velocity
@@ -131,7 +142,9 @@ class Adam(Optimiser):
     """Adam (Kingma and Ba, arXiv 1412.6980). `weight_decay` adds weight_decay · w to the gradient (L2)."""
 
     decoupled = False
+    memory = ("mean", "square", "mean_share", "square_share")
 
+    @limited
     def __init__(
         self,
         parameters: Iterable[Tensor],
@@ -145,25 +158,19 @@ class Adam(Optimiser):
         self.betas = (beta1, beta2)
         self.epsilon = epsilon
         self.weight_decay = weight_decay
-        first = self.parameters[0]
-        self._one = first.new_full(1, 1, 1.0)
-        # 1 - βᵗ, carried from step to step: s ← β · s + (1 - β) loses no digits where 1 - βᵗ would
-        self.state = {"mean_share": first.new_full(1, 1, 0.0), "square_share": first.new_full(1, 1, 0.0)}
-
-    def begin(self) -> None:
-        """Advance the shares 1 - βᵗ that the moments have seen."""
-        for share, beta in zip(("mean_share", "square_share"), self.betas, strict=True):
-            self.state[share].update(ops.accumulate, self._one, decay=beta, weight=1 - beta)
+        self._one = self.parameters[0].new_full(1, 1, 1.0)
 
     def update(self, index: int, parameter: Tensor, gradient: Tensor) -> None:
         """w ← w - rate · m̂ / (√v̂ + ε)."""
         if self.weight_decay:
             gradient = _decayed(self, parameter, gradient)
-        mean = self.remembered("mean", index, parameter)
-        square = self.remembered("square", index, parameter)
+        mean, square = self.remembered("mean", index), self.remembered("square", index)
+        # 1 - βᵗ, carried from step to step: s ← β · s + (1 - β) loses no digits where 1 - βᵗ would
+        shares = self.remembered("mean_share", index, (1, 1)), self.remembered("square_share", index, (1, 1))
+        for share, beta in zip(shares, self.betas, strict=True):
+            share.update(ops.accumulate, self._one, decay=beta, weight=1 - beta)
         mean.update(ops.accumulate, gradient, decay=self.betas[0], weight=1 - self.betas[0])
         square.update(ops.accumulate, gradient * gradient, decay=self.betas[1], weight=1 - self.betas[1])
-        shares = self.state["mean_share"], self.state["square_share"]
         parameter.update(ops.adam_update, mean, square, self.rate, *shares, epsilon=self.epsilon)
 
 
@@ -172,6 +179,7 @@ class AdamW(Adam):
 
     decoupled = True
 
+    @limited
     def __init__(
         self,
         parameters: Iterable[Tensor],

@@ -28,7 +28,7 @@ class Candidate:
     name: str
     plugin: Plugin
     spec: BackendSpec | None
-    failure: Exception | None = None
+    failure: BaseException | None = None
 
     def probe(self) -> Probe:
         """What the backend finds on this machine. A probe that raises is a reason, not a crash."""
@@ -75,7 +75,7 @@ def _objection(spec: BackendSpec, plugin: Plugin, taken: Candidate | None) -> Ex
         return BackendError(
             f"{plugin.distribution} and {taken.plugin.distribution} both register a backend {spec.name!r}: remove one"
         )
-    if spec.contract[0] != CONTRACT[0] or spec.contract[1] > CONTRACT[1]:
+    if len(spec.contract) != 2 or spec.contract[0] != CONTRACT[0] or spec.contract[1] > CONTRACT[1]:
         theirs, ours = (".".join(map(str, version)) for version in (spec.contract, CONTRACT))
         return BackendError(f"{plugin.distribution} is written for contract {theirs}; this core has {ours}")
     return None
@@ -105,6 +105,8 @@ def _loaded(name: str, device: str | None) -> type[Matrix]:
         raise
     except Exception as failure:
         raise BackendError(f"the backend {name!r} cannot be loaded: {type(failure).__name__}: {failure}") from failure
+    if not (isinstance(matrix, type) and issubclass(matrix, Matrix)):
+        raise BackendError(f"the backend {name!r} is broken: load() returned {matrix!r}, not a subclass of Matrix")
     missing = sorted(getattr(matrix, "__abstractmethods__", ()))
     if missing:
         raise BackendError(f"the backend {name!r} lacks the kernels {', '.join(missing)}")
@@ -122,7 +124,7 @@ def default_backend() -> type[Matrix]:
         return get_backend(named)
     usable = [c.spec for c in candidates().values() if c.spec is not None and c.failure is None]
     if not usable:
-        raise BackendError("no backend is installed: pip install pycrograd-numpy")
+        raise BackendError("no backend is installed: install one, such as a distribution called pycrograd-NAME")
     return get_backend(max(usable, key=lambda spec: (spec.priority, spec.name)).name)
 
 

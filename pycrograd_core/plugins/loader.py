@@ -16,6 +16,7 @@ from typing import Any
 import pluggy
 
 from pycrograd_core.errors import PluginError
+from pycrograd_core.registry import Registry
 
 from . import specs
 
@@ -30,7 +31,7 @@ class Plugin:
     distribution: str
     version: str
     module: Any = None
-    failure: Exception | None = None
+    failure: BaseException | None = None
 
     @property
     def blocked(self) -> bool:
@@ -53,7 +54,7 @@ class Plugins:
             return Plugin(entry.name, distribution, version)
         try:
             module = entry.load()
-        except Exception as failure:  # noqa: BLE001  a plugin may raise anything; it is kept, and shown on request
+        except (Exception, SystemExit) as failure:  # noqa: BLE001  whatever it raises is kept, and shown on request
             return Plugin(entry.name, distribution, version, failure=failure)
         if self._manager.has_plugin(entry.name):
             taken = PluginError(f"another plugin is called {entry.name!r} too: uninstall one of them")
@@ -73,22 +74,25 @@ class Plugins:
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             try:
                 result = implementation.function()
-            except Exception as failure:  # noqa: BLE001  as above: one plugin's failure is its own
+            except (Exception, SystemExit) as failure:  # noqa: BLE001  as above: one plugin's failure is its own
                 result = failure
             yield by_name[implementation.plugin_name], result
 
-    def extend(self, hook: str, registry: Any) -> None:
-        """Register what plugins return from a hook. Raises PluginError, naming the plugin, if one of them fails."""
+    def extend(self, hook: str, registry: Registry) -> None:
+        """Register what plugins return from a hook. Those that failed are told to whoever asks for a missing name."""
+        for plugin in self.plugins:
+            if plugin.failure is not None:
+                registry.note(f"the plugin {plugin.name!r} ({plugin.distribution}) is broken: {plugin.failure!r}")
         for plugin, result in self.call(hook):
-            if isinstance(result, Exception):
-                raise PluginError(f"the plugin {plugin.name!r} ({plugin.distribution}) failed in {hook}") from result
             if not isinstance(result, Mapping):
-                raise PluginError(
-                    f"the plugin {plugin.name!r} ({plugin.distribution}) must return a mapping from {hook}, "
-                    f"not {type(result).__name__}"
-                )
+                trouble = repr(result) if isinstance(result, BaseException) else f"returned no mapping: {result!r}"
+                registry.note(f"the plugin {plugin.name!r} ({plugin.distribution}) failed in {hook}: {trouble}")
+                continue
             for name, factory in result.items():
-                registry.register(name, factory)
+                try:
+                    registry.register(name, factory)
+                except PluginError as taken:
+                    registry.note(str(taken))
 
 
 @cache

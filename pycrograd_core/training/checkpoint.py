@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycrograd_core.errors import CheckpointError, TrainingError
-from pycrograd_core.nn import Dropout
 
 from .files import replacing
 
@@ -36,7 +35,7 @@ class Position:
     step: int = 0
     total_steps: int = 0
     sums: dict[str, float] = field(default_factory=dict)
-    draws: dict[str, int] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     elapsed: float = 0.0
     planned: int = 0
@@ -49,8 +48,8 @@ def save(folder: Path, position: Position, model: Module, optimiser: Optimiser, 
     """
     import numpy as np
 
-    position.draws = {name: module.draws for name, module in _dropouts(model)}
-    tensors = {f"model.{name}": parameter.host() for name, parameter in model.named_parameters()}
+    position.counters = {f"{name}.{counter}": getattr(module, counter) for name, module, counter in _counters(model)}
+    tensors = {f"model.{name}": parameter.host() for name, parameter in model.named_tensors()}
     tensors |= {f"optimiser.{name}": value.host() for name, value in optimiser.state.items()}
     for name, values in tensors.items():
         if not np.isfinite(values).all():
@@ -93,14 +92,14 @@ def load(folder: Path, model: Module, optimiser: Optimiser, fingerprint: str) ->
         raise CheckpointError(f"{path} belongs to another configuration: resume with the one it was started with")
     model.load_state_dict(_under("model.", tensors))
     optimiser.load_state_dict(_under("optimiser.", tensors))
-    for name, module in _dropouts(model):
-        module.draws = position.draws[name]
+    for name, module, counter in _counters(model):
+        setattr(module, counter, position.counters[f"{name}.{counter}"])
     return position
 
 
 def save_model(path: Path, model: Module) -> None:
     """Write a model's parameters alone, as safetensors."""
-    _write(path, {name: parameter.host() for name, parameter in model.named_parameters()}, None)
+    _write(path, {name: parameter.host() for name, parameter in model.named_tensors()}, None)
 
 
 def _write(path: Path, tensors: dict[str, NDArray[Any]], metadata: dict[str, str] | None) -> None:
@@ -119,5 +118,5 @@ def _under(prefix: str, tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[A
     return {name.removeprefix(prefix): values for name, values in tensors.items() if name.startswith(prefix)}
 
 
-def _dropouts(model: Module) -> list[tuple[str, Dropout]]:
-    return [(name, module) for name, module in model.named_modules() if isinstance(module, Dropout)]
+def _counters(model: Module) -> list[tuple[str, Module, str]]:
+    return [(name, module, counter) for name, module in model.named_modules() for counter in module.counters]

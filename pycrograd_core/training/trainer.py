@@ -30,7 +30,7 @@ READ_EVERY = 0.2  # seconds between readings of the metrics: each waits for the 
 
 
 class Interrupted(Exception):  # noqa: N818  not a failure: the run was asked to stop, and has
-    """The run stopped between two steps because it was asked to."""
+    """The run stopped between two batches because it was asked to."""
 
 
 class Observer:
@@ -46,7 +46,7 @@ class Observer:
         """An epoch is done; `record` is its line of metrics.jsonl."""
 
     def stopped(self, trainer: Trainer) -> None:
-        """The run was interrupted between two steps."""
+        """The run was interrupted between two batches."""
 
 
 @dataclass

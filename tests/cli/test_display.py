@@ -1,6 +1,7 @@
 """What a run shows: a bar on a terminal, plain lines elsewhere, nothing beside JSON."""
 
 import fcntl
+import io
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import termios
 import pytest
 
 from places import BACKENDS
+from pycrograd_core.cli.progress import Display, LiveDisplay, PlainDisplay, display
 
 METRICS = r"loss \d+\.\d{4}, accuracy \d+\.\d\d%"
 EPOCH = rf"/3  train {METRICS}  validation {METRICS}  [\d,]+ samples/s"
@@ -76,12 +78,12 @@ def on_a_terminal(*words, columns=80):
 
 
 def test_a_bar_on_a_terminal(here):
-    code, out, shown = on_a_terminal("run", "tiny.yaml", "--epochs", "150")
+    code, out, shown = on_a_terminal("run", "tiny.yaml", "--epochs", "90")
     assert (code, out) == (0, "")
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\r\n", re.sub(r"\x1b\[[0-9;]*m", "", shown))
     lines = [line for line in re.split(r"[\r\n]+", text) if line]
     bars = [line for line in lines if "step" in line]
-    moving = re.compile(r"epoch \d+/150  step \d+/450 [━╸╺ ]{24} (\d+:\d\d:\d\d|-:--:--) left")
+    moving = re.compile(r"epoch \d+/90  step \d+/270 [━╸╺ ]{24} (\d+:\d\d:\d\d|-:--:--) left")
     assert bars
     for line in bars:
         assert moving.fullmatch(line), line
@@ -89,8 +91,8 @@ def test_a_bar_on_a_terminal(here):
     metrics = [line for line in lines if re.fullmatch(rf"{METRICS}  [\d,]+ samples/s", line)]
     assert metrics
     assert max(map(len, bars + metrics)) <= 80
-    epochs = [line for line in lines if re.match(r"epoch +\d+/150  train", line)]
-    assert len(epochs) == 150
+    epochs = [line for line in lines if re.match(r"epoch +\d+/90  train", line)]
+    assert len(epochs) == 90
     assert re.fullmatch(rf"done: validation {METRICS}, \d+\.\d s; see runs/tiny", lines[-1])
     assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h"), "the cursor is back"
 
@@ -102,7 +104,12 @@ def test_a_terminal_shows_a_mistake_and_nothing_of_the_bar(here):
     assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h")
 
 
-def test_json_on_a_terminal_shows_nothing(here):
-    code, out, shown = on_a_terminal("run", "tiny.yaml", "--json")
-    assert (code, shown) == (0, "")
-    assert json.loads(out)["epochs"] == 3
+@pytest.mark.parametrize(
+    ("quiet", "terminal", "kind"),
+    [(False, True, LiveDisplay), (False, False, PlainDisplay), (True, True, Display), (True, False, Display)],
+)
+def test_the_display_suits_the_output(quiet, terminal, kind):
+    stream = io.StringIO()
+    stream.isatty = lambda: terminal
+    assert type(display(quiet, stream)) is kind
+    assert stream.getvalue() == ""

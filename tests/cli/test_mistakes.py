@@ -2,12 +2,11 @@
 
 import ctypes
 import errno
+import io
 import os
 import re
 import struct
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -218,24 +217,30 @@ def test_more_than_the_memory(here, cli):
     assert not any((here / "runs").glob("*"))
 
 
-def test_an_output_that_cannot_be_written(here):
-    program = [sys.executable, "-c", "from pycrograd_core.cli import main; main()", "run", "tiny.yaml", "--json"]
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"error: cannot write the output: {os.strerror(errno.ENOSPC)}\n")
-    assert "Traceback" not in done.stderr
+def test_a_folder_that_cannot_be_written(here, cli):
+    (here / "run" / ".config.yaml.partial").mkdir(parents=True)
+    ended = cli("run", "tiny.yaml", "--out", "run", "--json")
+    check_mistake(ended, 1, f"error: cannot write run/config.yaml: {os.strerror(errno.EISDIR)}\n")
+
+
+class Full(io.StringIO):
+    def write(self, text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_an_output_that_cannot_be_written(here, cli, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Full())
+    ended = cli("run", "tiny.yaml", "--json")
+    check_mistake(ended, 1, f"error: cannot write the output: {os.strerror(errno.ENOSPC)}\n")
     assert (here / "runs" / "tiny" / "summary.json").exists()
 
 
-def test_a_terminal_without_the_characters(here):
-    words = ["inspect", "tiny.yaml"]
-    done = subprocess.run(
-        [sys.executable, "-c", "from pycrograd_core.cli import main; main()", *words],
-        env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "Linear(3 ? 32)   16?32" in done.stdout
+def test_a_terminal_without_the_characters(here, cli, monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
+    assert cli("inspect", "tiny.yaml").code == 0
+    sys.stdout.flush()
+    assert b"Linear(3 ? 32)   16?32" in written.getvalue()
 
 
 # A plugin that is broken is no user's mistake: its author needs the traceback

@@ -191,6 +191,12 @@ GROWN = {
         "cross_entropy_gradient", g.fit((1, 1)), x, g.labels(*g.values[x].shape)
     ),
     "mean_squared_error": lambda g, x: g.apply("mean_squared_error", x, g.fit(g.values[x].shape)),
+    "sgd_update": lambda g, x: g.apply("sgd_update", x, g.fit(g.values[x].shape), g.fit((1, 1))),
+    "accumulate": lambda g, x: g.apply("accumulate", x, g.fit(g.values[x].shape), decay=0.9, weight=0.4),
+    "adam_update": lambda g, x: g.apply(
+        "adam_update", x, g.fit(g.values[x].shape), g.positive(g.fit(g.values[x].shape)), g.fit((1, 1)),
+        g.positive(g.fit((1, 1))), g.positive(g.fit((1, 1))), epsilon=1e-3,
+    ),
     "max_margin": lambda g, x: g.apply("max_margin", x, g.mask(g.values[x].shape, (-1.0, 1.0))),
 }  # fmt: skip
 

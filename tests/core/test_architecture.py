@@ -13,13 +13,13 @@ CORE = ROOT / "pycrograd_core"
 
 LAYERS = [  # each unit of the core, a module or a package, imports from layers above its own line only
     {"errors"},
-    {"op", "random", "registry"},
+    {"limits", "op", "random", "registry"},
     {"host", "operand"},
     {"matrix", "ops"},
     {"methods", "plugins"},
     {"autograd"},
     {"tensor"},
-    {"config", "data", "gradcheck", "nn", "optim"},
+    {"config", "data", "nn", "numerical", "optim"},
     {"capture"},
     {"benchmark", "conformance", "training"},
     {"cli"},

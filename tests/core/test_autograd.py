@@ -284,7 +284,7 @@ def test_gradients_share_memory_with_nothing(leaf):
     a, b, c = leaf([[1.0]]), leaf([[1.0]]), leaf([[1.0]])
     seed, replacement = Tensor([[1.0]], dtype=a.dtype), Tensor([[7.0]], dtype=a.dtype)
     c.register_hook(lambda g: replacement)
-    kept = (a + b) + c
+    kept = (a + b) + (c + c)
     kept.retain_grad()
     kept.backward(seed)
     alone = leaf([[1.0]])
@@ -436,6 +436,10 @@ def test_only_leaves_outside_the_graph_are_assigned_to(leaf):
     y = x * 1.0
     with pytest.raises(InPlaceError, match="only leaves can be assigned to"), no_grad():
         y.assign([[3.0]])
+    with pytest.raises(InPlaceError, match="only leaves can be assigned to"), no_grad():
+        y.update(ops.exp)
+    with pytest.raises(InPlaceError, match=r"inside no_grad\(\)"):
+        x.update(ops.exp)
     with no_grad():
         x.assign([[3.0]])
     x.detach().assign(Tensor([[4.0]], dtype=x.dtype))

@@ -20,9 +20,9 @@ def values(matrix):
 def test_numbers_are_made_once(backend):
     assert backend.number(2.5, "float32") is backend.number(2.5, "float32")
     assert values(backend.number(2.5, "float32")) == [[2.5]]
-    zero = backend.number(0.0, "float32")
-    assert math.copysign(1, values(backend.number(-0.0, "float32"))[0][0]) == -1
-    assert math.copysign(1, values(zero)[0][0]) == 1
+    for zero in (0.0, -0.0):
+        ((found,),) = values(backend.number(zero, "float32"))
+        assert (found, math.copysign(1, found)) == (0.0, math.copysign(1, zero))
     for number in range(2000):
         backend.number(float(number), "float32")
     assert len(backend.constants) < 1000
@@ -58,6 +58,19 @@ def test_assign_and_synchronize(dtype):
     x.value.assign(Tensor([[3.0, 4.0]], dtype=dtype).value)
     type(x.value).synchronize()
     assert x.tolist() == [[3.0, 4.0]]
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+def test_an_update_is_in_place_wherever_the_kernel_left_its_result(decomposed, dtype, monkeypatch):
+    x, other = (Tensor(row, dtype=dtype) for row in ([[1.0, 2.0]], [[10.0, 20.0]]))
+    value, matrix, op = x.value, type(x.value), TABLE["accumulate"]
+    if decomposed:
+        monkeypatch.setitem(matrix.kernels, op, lambda *inputs, out=None, **params: op.decomposition(*inputs, **params))
+    x.update(op, other, decay=2.0, weight=0.5)
+    assert x.value is value
+    assert (x.tolist(), other.tolist()) == ([[7.0, 14.0]], [[10.0, 20.0]])
+    with pytest.raises(ShapeError, match=r"accumulate\(1×2, 2×1\)"):
+        x.update(op, Tensor([[1.0], [2.0]], dtype=dtype), decay=2.0, weight=0.5)
 
 
 def test_a_matrix_describes_itself(backend):

@@ -50,8 +50,16 @@ def tolerance(op, dtype):
     return op.tolerance if dtype == "float32" else DOUBLE
 
 
+def samples(op):
+    """An op's own, and one without parameters where all of them have a default."""
+    yield from op.samples
+    optional = list(inspect.signature(REFERENCE[op.name]).parameters.values())[len(op.samples[0].inputs) :]
+    if optional and not op.variadic and all(parameter.default is not parameter.empty for parameter in optional):
+        yield Sample(op.samples[0].inputs)
+
+
 def cases(ops):
-    return [pytest.param(op, s, id=f"{op.name}-{i}") for op in ops for i, s in enumerate(op.samples)]
+    return [pytest.param(op, sample, id=f"{op.name}-{i}") for op in ops for i, sample in enumerate(samples(op))]
 
 
 def places(applies, samples=lambda op: op.samples):
@@ -66,12 +74,12 @@ def places(applies, samples=lambda op: op.samples):
 
 
 def enlarged(op):
-    """Samples of ops that go element by element, large enough that a kernel may take them in several parts."""
+    """Samples of ops that go element by element, of more than 2¹⁵ elements, which a kernel may take in parts."""
     if op.shape not in (same, elementwise, updated):
         return
     for sample in op.samples:
         inputs = [
-            type(x)(*(extent * 83 if extent > 1 else 1 for extent in (x.rows, x.cols)), *list(vars(x).values())[2:])
+            type(x)(*(extent * 53 if extent > 1 else 1 for extent in (x.rows, x.cols)), *list(vars(x).values())[2:])
             for x in sample.inputs
         ]
         yield Sample(tuple(inputs), sample.params)
@@ -84,6 +92,14 @@ def takes_out(matrix, op):
 
 every = pytest.mark.parametrize(("op", "sample"), cases(TABLE.values()))
 differentiable = pytest.mark.parametrize(("op", "sample"), cases(op for op in TABLE.values() if op.differentiable))
+
+
+FLOPS = {
+    "matmul": lambda y, a, b, transpose_a, transpose_b: 2 * y.size * a.shape[0 if transpose_a else 1],
+    "linear": lambda y, x, weight, bias: 2 * y.size * x.shape[1] + y.size,
+    **dict.fromkeys(("sum", "max", "argmax"), lambda y, x, axis: x.size),
+    **dict.fromkeys(("transpose", "reshape", "slice", "concat", "take_rows"), lambda y, *inputs, **params: 0),
+}
 
 
 def test_every_op_is_described_sampled_and_has_a_reference():
@@ -127,6 +143,50 @@ def test_gradient(op, sample, dtype):
 def test_gradcheck(op, sample, check, exact):
     arrays = draw(op, sample)
     check(lambda *inputs: op(*inputs, **sample.params), tensors(op, arrays, "float64", slopes(op, len(arrays))))
+
+
+def test_costs():
+    """A product counts a multiply-add as two; where no cost is given, it is one for each element of the result."""
+    assert {op.name for op in TABLE.values() if op.flops} == FLOPS.keys()
+    for name, flops in FLOPS.items():
+        for sample in TABLE[name].samples:
+            arrays = draw(TABLE[name], sample)
+            y = REFERENCE[name](*arrays, **sample.params)
+            assert TABLE[name].flops(*arrays, **sample.params) == flops(y, *arrays, **sample.params)
+
+
+KINKS = {  # the gradients of each input, for a gradient of 1
+    "relu": ([[-1.0, 0.0, 1.0]], {}, [[[0.0, 0.0, 1.0]]]),
+    "abs": ([[-1.0, 0.0, 1.0]], {}, [[[-1.0, 0.0, 1.0]]]),
+    "clip": ([[-1.5, -1.0, 0.0, 1.0, 1.5]], {"low": -1.0, "high": 1.0}, [[[0.0, 1.0, 1.0, 1.0, 0.0]]]),
+    "maximum": ([[1.0, 2.0, 3.0]], [[2.0, 2.0, 2.0]], {}, [[[0.0, 0.5, 1.0]], [[1.0, 0.5, 0.0]]]),
+    "minimum": ([[1.0, 2.0, 3.0]], [[2.0, 2.0, 2.0]], {}, [[[1.0, 0.5, 0.0]], [[0.0, 0.5, 1.0]]]),
+    "max": ([[1.0, 2.0, 2.0]], {"axis": 1}, [[[0.0, 0.5, 0.5]]]),
+    "min": ([[1.0, 1.0, 2.0]], {"axis": None}, [[[0.5, 0.5, 0.0]]]),
+    "power": (
+        [[0.0, 0.0, 2.0, 0.0]],
+        [[0.0, 1.0, 0.0, 2.0]],
+        {},
+        [[[0.0, 1.0, 0.0, 0.0]], [[0.0, 0.0, np.log(2.0), 0.0]]],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KINKS)
+def test_gradients_at_kinks(name, leaf):
+    """Where there is no one derivative, the op's summary says which is taken: what is equal shares."""
+    *arrays, params, expected = KINKS[name]
+    inputs = [leaf(x) for x in arrays]
+    TABLE[name](*inputs, **params).sum().backward()
+    for x, slope in zip(inputs, expected, strict=True):
+        np.testing.assert_allclose(x.grad.numpy(), slope, rtol=1e-6)
+
+
+@pytest.mark.parametrize("result", ["float32", "float64", "int32"])
+def test_one_hot_in_each_dtype(result, exact):
+    y = TABLE["one_hot"](Tensor([0, 2, 2], dtype="int32"), classes=3, dtype=result)
+    assert (y.dtype, y.tolist()) == (result, [[1, 0, 0], [0, 0, 1], [0, 0, 1]])
+    assert TABLE["one_hot"](Tensor([0, 0], dtype="int32"), classes=1, dtype=result).tolist() == [[1], [1]]
 
 
 # Kernels -----------------------------------------------------------------------------------------------------------

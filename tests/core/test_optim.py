@@ -113,8 +113,13 @@ def test_a_state_goes_on_where_it_was_saved(factory, formula, options, leaf):
 def test_a_state_of_another_model(leaf):
     optimiser = optim.SGD([leaf([[1.0, 2.0]])], momentum=0.9)
     for name, shape in (("velocity.0", (2, 1)), ("velocity.1", (1, 2))):
-        with pytest.raises(CheckpointError, match=f"{name} fits no parameter of this model"):
+        with pytest.raises(CheckpointError, match=f"the state {name} is"):
             optimiser.load_state_dict({name: np.zeros(shape)})
+
+
+def test_default_learning_rates(leaf):
+    rates = {name: factory([leaf([[1.0]])]).learning_rate for name, factory in optim.optimisers.items()}
+    assert rates == {"sgd": 0.01, "adam": 0.001, "adamw": 0.001}
 
 
 def test_parameters_without_gradients_stay(leaf):

@@ -9,7 +9,7 @@ from pycrograd_core.errors import DataError
 
 VALUES = np.arange(12, dtype=np.uint8).reshape(2, 3, 2)
 CONTENT = struct.pack(">BBBB3I", 0, 0, 8, 3, 2, 3, 2) + VALUES.tobytes()
-PACKED = gzip.compress(CONTENT)
+PACKED = gzip.compress(CONTENT, mtime=0)
 
 
 @pytest.mark.parametrize("content", [CONTENT, PACKED])

@@ -70,7 +70,7 @@ def test_a_run_interrupted_anywhere_ends_the_same(here, start, interrupt, number
     assert whole["position"]["total_steps"] == STEPS
 
     # the last step of an epoch leaves its validation undone; the end of an epoch does not
-    for stop in [*(Stop(step) for step in range(STEPS)), Stop(epoch=1), Stop(epoch=2)]:
+    for stop in [*map(Stop, (0, 1, 3, 5, 8)), Stop(epoch=2)]:
         out = here / f"stopped {vars(stop)}"
         stopped = interrupt(*settings, stop=stop, out=out)
         assert stopped.position.total_steps == (stop.step if stop.epoch is None else 3 * stop.epoch)
@@ -87,6 +87,24 @@ def test_a_run_interrupted_after_every_step_ends_the_same(here, start, interrupt
         interrupt(*settings, stop=Stop(step), out=here / "halting", resume=step > 0)
     start(*settings, out=here / "halting", resume=True).execute()
     assert numbers(here / "halting") == numbers(here / "whole")
+
+
+def test_a_stop_need_not_wait_for_the_validation(start, interrupt, every_step):
+    stopped = interrupt(stop=Stop(6), out=Path("run"))
+    assert (stopped.position.epoch, stopped.position.step) == (1, 3)
+    assert stopped.model.training
+    resumed = start(out=Path("run"), resume=True)
+    resumed.execute()
+    assert len(resumed.trainer.step_seconds) == 3, "no step was done twice"
+
+
+def test_each_epoch_has_an_order_of_its_own(start, interrupt, every_step, monkeypatch):
+    orders = []
+    shuffled = trainer.epoch_order
+    monkeypatch.setattr(trainer, "epoch_order", lambda *each: orders.append(each) or shuffled(*each))
+    interrupt("seed=7", stop=Stop(4), out=Path("run"))
+    start("seed=7", out=Path("run"), resume=True).execute()
+    assert orders == [(40, 7, 0), (40, 7, 1), (40, 7, 1), (40, 7, 2)]
 
 
 def test_how_often_metrics_are_read_changes_nothing(here, start, numbers, monkeypatch):
@@ -135,6 +153,16 @@ def test_a_run_can_be_resumed_for_longer(here, start, numbers):
         start(f"training.epochs={epochs}", out=here / "longer", resume=epochs > 2).execute()
     longer, whole = numbers(here / "longer"), numbers(here / "whole")
     assert longer == whole
+
+
+def test_a_run_can_be_resumed_with_other_checkpoints(here, start, interrupt, numbers, every_step):
+    start(out=here / "whole").execute()
+    interrupt("training.checkpoint_every=0", stop=Stop(4), out=here / "run")
+    start("training.checkpoint_every=2", "name=another", out=here / "run", resume=True).execute()
+    found, whole = numbers(here / "run"), numbers(here / "whole")
+    assert found["summary"].pop("name") == "another"
+    assert whole["summary"].pop("name") == "tiny"
+    assert found == whole
 
 
 def test_a_run_cannot_be_resumed_for_less(start, interrupt, every_step):

@@ -8,6 +8,7 @@ import pytest
 from places import BACKENDS
 from pycrograd_core import no_grad
 from pycrograd_core.errors import ConfigError, TrainingError
+from pycrograd_core.plugins import get_backend
 from pycrograd_core.training import Observer
 from pycrograd_core.training.checkpoint import available
 
@@ -115,3 +116,12 @@ def test_what_does_not_fit_is_told_at_its_place(start, setting, place, message):
     with pytest.raises(ConfigError) as caught:
         start(setting)
     assert str(caught.value).startswith(f"{place or f'--set {setting}'}: {message}")
+
+
+@pytest.mark.parametrize("settings", [(), *([f"backend={name}"] for name in BACKENDS)], ids=["default", *BACKENDS])
+def test_a_backend_that_cannot_compute_in_a_dtype(start, monkeypatch, settings):
+    for name in BACKENDS:
+        monkeypatch.setattr(get_backend(name), "capabilities", frozenset())
+    assert start(*settings).matrix.backend in BACKENDS
+    with pytest.raises(ConfigError, match=r"^--set dtype=float64: the backend '\w+' cannot compute in float64$"):
+        start(*settings, "dtype=float64")

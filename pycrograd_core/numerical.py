@@ -45,14 +45,23 @@ def gradcheck(
 def gradgradcheck(
     function: Function, inputs: Sequence[Tensor], *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3
 ) -> None:
-    """Check the second derivatives: `gradcheck` of the function's gradient, weighted by fixed random numbers."""
+    """Check the second derivatives: `gradcheck` of the function's gradient.
+
+    That gradient depends on the inputs and on what it is weighted by, the incoming gradient; both are checked.
+    """
     wanted = [position for position, x in enumerate(inputs) if x.requires_grad]
     with no_grad():
         weights = _weights(function(*inputs))
+    weights.requires_grad = True
 
     def gradients(*arguments: Tensor) -> Tensor:
+        *arguments_alone, incoming = arguments
         found = grad(
-            function(*arguments), [arguments[i] for i in wanted], weights, create_graph=True, allow_unused=True
+            function(*arguments_alone),
+            [arguments_alone[i] for i in wanted],
+            incoming,
+            create_graph=True,
+            allow_unused=True,
         )
         total = None
         for number, each in enumerate(found):
@@ -61,11 +70,11 @@ def gradgradcheck(
         assert isinstance(total, Tensor)
         return total
 
-    gradcheck(gradients, inputs, eps=eps, atol=atol, rtol=rtol)
+    gradcheck(gradients, [*inputs, weights], eps=eps, atol=atol, rtol=rtol)
 
 
 def _weights(output: Tensor, number: int = 0) -> Tensor:
-    """Fixed numbers in [0.5, 1.5) in the shape of a tensor: none can cancel an error."""
+    """Fixed numbers in [0.5, 1.5) in the shape of a tensor: each element counts, and none like another."""
     values = RandomStream(0, "gradcheck", number).uniform(output.rows * output.cols, 0.5, 1.5)
     return output.like(values.reshape(output.shape))
 
