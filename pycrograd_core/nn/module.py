@@ -56,7 +56,7 @@ class Module:
         kept = vars(self).get("_kept", ())
         for attribute, value in vars(self).items():
             for name, each in _flat(attribute, value):
-                if isinstance(each, Module) or (attribute in kept and each.is_leaf):
+                if isinstance(each, Module) or (each.is_leaf and (each.requires_grad or attribute in kept)):
                     yield name, each
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:

@@ -89,7 +89,7 @@ def load(folder: Path, model: Module, optimiser: Optimiser, fingerprint: str) ->
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged ({error}): remove it to resume from the one before") from error
     if metadata.get("fingerprint") != fingerprint:
-        raise CheckpointError(f"{path} belongs to another configuration: resume with the one it was started with")
+        raise CheckpointError(f"{path} belongs to another configuration or to other data: resume with its own")
     model.load_state_dict(_under("model.", tensors))
     optimiser.load_state_dict(_under("optimiser.", tensors))
     for name, module, counter in _counters(model):

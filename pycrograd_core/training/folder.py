@@ -19,7 +19,10 @@ from .files import FolderLock, remove_partial, write_atomically
 from .trainer import Observer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pycrograd_core.config import TrainConfig
+    from pycrograd_core.data import Dataset
 
     from .trainer import Trainer
 
@@ -27,9 +30,13 @@ RUNS = Path("runs")
 CONTENTS = ("config.yaml", "metrics.jsonl", "summary.json", "model.safetensors", "checkpoints")
 
 
-def fingerprint(config: TrainConfig) -> str:
-    """A hash of all that decides a run's numbers."""
-    return hashlib.sha256(json.dumps(_decisive(config), sort_keys=True).encode()).hexdigest()
+def fingerprint(config: TrainConfig, data: Sequence[Dataset | None] = ()) -> str:
+    """A hash of all that decides a run's numbers: its configuration, and the rows it trains on and validates with."""
+    found = hashlib.sha256(json.dumps(_decisive(config), sort_keys=True).encode())
+    for part in data:
+        for array in (part.features, part.targets) if part is not None else ():
+            found.update(array.data)
+    return found.hexdigest()
 
 
 class RunFolder(Observer):
@@ -41,7 +48,7 @@ class RunFolder(Observer):
     def __init__(self, path: Path, config: TrainConfig, new: bool = False) -> None:
         self.path = path
         self.config = config
-        self.fingerprint = fingerprint(config)
+        self.fingerprint = fingerprint(config)  # until the data are known
         self.lock = FolderLock(path)
         self._new = new
         self._lines: list[str] = []
@@ -88,6 +95,10 @@ class RunFolder(Observer):
     @property
     def _metrics(self) -> Path:
         return self.path / "metrics.jsonl"
+
+    def know(self, *data: Dataset | None) -> None:
+        """Tell checkpoints of these data from those of others."""
+        self.fingerprint = fingerprint(self.config, data)
 
     def abandon(self) -> None:
         """Leave the folder of a run that cannot begin, and none where there was none."""

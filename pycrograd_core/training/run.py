@@ -53,6 +53,7 @@ class TrainingRun:
         config, named = self.config, registries()
         loss = build.build_loss(config, named)
         train, validation = build.load_data(config)
+        self.folder.know(train, validation)
         outputs = build.fitting_outputs(config, loss, train.outputs, train.classes is not None)
         with use_backend(self.matrix):
             model = build.build_model(config, named, train.inputs, outputs)

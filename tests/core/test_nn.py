@@ -8,7 +8,7 @@ import pytest
 import pycrograd_core
 from places import BACKENDS
 from pycrograd_core import RandomStream, Tensor, nn, no_grad, ops, use_backend
-from pycrograd_core.errors import CheckpointError, IndexRangeError, ShapeError
+from pycrograd_core.errors import CheckpointError, IndexRangeError, OptionError, ShapeError
 from pycrograd_core.nn.init import INITIALISERS
 from reference import REFERENCE
 
@@ -194,6 +194,34 @@ def test_to_moves_every_tensor_once(exact):
     assert layer.bias.tolist() == [[5.0, 6.0]]
 
 
+class Shelf(nn.Module):
+    """Keeps its parts in a dictionary, in a list that grows, and as a tensor of row numbers."""
+
+    def __init__(self):
+        self.heads = {"a": nn.Linear(2, 1, bias=False), "b": [Tensor([[1.0]], requires_grad=True)]}
+        self.grown = []
+        self.grown += [Tensor([[2.0]], requires_grad=True), nn.LayerNorm(2)]
+        self.order = Tensor([1, 0], dtype="int32")
+        self.keep("order")
+        self.loose = Tensor([[3.0]])
+
+
+def test_what_a_module_keeps(exact):
+    """Parts in dictionaries and in lists that grow; parameters that are frozen later; what it is told to keep."""
+    shelf = Shelf()
+    parameters = ["heads.b.0", "grown.0", "heads.a.weight", "grown.1.weight", "grown.1.bias"]
+    assert [name for name, _ in shelf.named_parameters()] == parameters
+    assert list(shelf.state_dict()) == [*parameters[:2], "order", *parameters[2:]]
+    shelf.heads["b"][0].requires_grad = False
+    assert [name for name, _ in shelf.named_parameters()] == parameters[1:]
+    assert "heads.b.0" in shelf.state_dict()
+    shelf.to(dtype="float64")
+    assert {name: values.dtype for name, values in shelf.state_dict().items()}["order"] == "int32"
+    assert (shelf.heads["b"][0].dtype, shelf.loose.dtype, shelf.order.tolist()) == ("float64", "float64", [[1], [0]])
+    with pytest.raises(CheckpointError, match="order is int32 in the model and float64 in the state"):
+        shelf.load_state_dict(shelf.state_dict() | {"order": np.array([[0.0], [1.0]])})
+
+
 @pytest.mark.parametrize("name", BACKENDS)
 def test_to_another_backend(name, backend):
     layer = nn.Linear(2, 2)
@@ -328,6 +356,21 @@ def test_a_module_without_forward(backend):
 
     with pytest.raises(TypeError, match=r"Nothing has no forward\(\)"):
         Nothing()(Tensor(1.0))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Linear(0, 2), "Linear: in_features must be greater than 0, not 0"),
+        (lambda: nn.Linear(2, 2, initialiser="zeros"), "Linear: initialiser must be 'kaiming_uniform' or"),
+        (lambda: nn.Dropout(1.0), "Dropout: rate must be less than 1, not 1.0"),
+        (lambda: nn.LayerNorm(2, epsilon=0.0), "LayerNorm: epsilon must be greater than 0"),
+        (lambda: nn.Embedding(3, -1), "Embedding: features must be greater than 0"),
+    ],
+)
+def test_options_outside_their_limits(make, message, backend):
+    with pytest.raises(OptionError, match=message):
+        make()
 
 
 def test_registered_layers_are_made_from_their_options(backend):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pycrograd_core import Tensor, nn, optim
-from pycrograd_core.errors import CheckpointError, GradientError
+from pycrograd_core.errors import CheckpointError, GradientError, OptionError
 from pycrograd_core.optim import schedules
 
 STEPS, CHANGE = 20, 10  # the learning rate changes before step CHANGE
@@ -115,6 +115,21 @@ def test_a_state_of_another_model(leaf):
     for name, shape in (("velocity.0", (2, 1)), ("velocity.1", (1, 2))):
         with pytest.raises(CheckpointError, match=f"the state {name} is"):
             optimiser.load_state_dict({name: np.zeros(shape)})
+    with pytest.raises(CheckpointError, match=r"the state mean\.0 is not one of SGD"):
+        optimiser.load_state_dict({"velocity.0": np.ones((1, 2)), "mean.0": np.zeros((1, 2))})
+    assert optimiser.state_dict() == {}
+
+
+def test_each_parameter_has_steps_of_its_own(leaf, dtype):
+    """Adam corrects the start at 0 of each parameter's moments from its own first gradient on."""
+    early, late = leaf([[1.0]]), leaf([[1.0]])
+    optimiser = optim.Adam([early, late], learning_rate=0.1)
+    for step in range(5):
+        early.grad = early.like([[0.5]])
+        late.grad = late.like([[0.5]]) if step == 4 else None
+        optimiser.step()
+    assert late.item() == pytest.approx(0.9, rel=1e-6)
+    assert early.item() == pytest.approx(0.5, rel=1e-5)
 
 
 def test_default_learning_rates(leaf):
@@ -139,11 +154,15 @@ def test_what_cannot_be_optimised(leaf):
         ([], "at least one parameter"),
         ([x, x.detach()], "parameter 1 is not a leaf that requires a gradient"),
         ([x * 2.0], "parameter 0 is not a leaf"),
+        ([x, x], "given twice"),
     ):
         with pytest.raises(GradientError, match=message):
             optim.SGD(parameters)
     with pytest.raises(ValueError, match="nesterov needs a momentum above 0"):
         optim.SGD([x], nesterov=True)
+    for factory in optim.optimisers.values():
+        with pytest.raises(OptionError, match=r"learning_rate must be greater than 0, not -0\.1"):
+            factory([x], learning_rate=-0.1)
 
 
 def test_the_learning_rate_may_change_at_any_time(leaf):

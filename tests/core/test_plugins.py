@@ -58,7 +58,7 @@ def install(monkeypatch):
 
     def installed(*found, blocked=()):
         entries = [
-            entry(name, raising(what) if isinstance(what, Exception) else partial(lambda what: what, what))
+            entry(name, raising(what) if isinstance(what, BaseException) else partial(lambda what: what, what))
             for name, what in found
         ]
         plugins = Plugins(entries, frozenset(blocked))
@@ -122,6 +122,12 @@ BROKEN = {  # a plugin, or what it raises on import; what get_backend says of it
         "cannot be loaded: OSError: no libOpenCL.so",
         OSError,
     ),
+    "loads something else": (
+        module(spec("broken", load=lambda device: "matrix")),
+        r"load\(\) returned 'matrix', not a subclass of Matrix",
+        type(None),
+    ),
+    "ends the program on import": (SystemExit("bye"), "is broken: bye", SystemExit),
     "lacks kernels": (
         module(spec("broken", load=lambda device: Half)),
         "lacks the kernels add, add_rows, argmax, assign, ",

@@ -279,6 +279,8 @@ OPERATORS = {
     "*": lambda a, b: a * b,
     "/": lambda a, b: a / b,
     "**": lambda a, b: a**b,
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
     ">": lambda a, b: a > b,
     "<": lambda a, b: a < b,
     ">=": lambda a, b: a >= b,
@@ -309,7 +311,7 @@ def test_operators_with_host_data_on_both_sides(symbol, other, leaf, dtype):
         assert type(y) is Tensor
         assert y.dtype == dtype
         np.testing.assert_allclose(y.numpy(), expected, rtol=1e-6)
-        assert y.requires_grad == (symbol not in "<=>=")
+        assert y.requires_grad == (symbol in "+-/**")
 
 
 def test_matmul_with_arrays_on_both_sides(leaf, dtype):
