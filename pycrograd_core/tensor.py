@@ -312,6 +312,11 @@ class Tensor(Methods):
         """The name of the backend that holds the values."""
         return self.value.backend
 
+    @property
+    def device(self) -> str:
+        """The name of the device that holds the values."""
+        return self.value.device
+
     def __repr__(self) -> str:
         import numpy as np
 
@@ -336,6 +341,9 @@ class Tensor(Methods):
 
     def __float__(self) -> float:
         return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
 
 
 def _uploaded(kind: type[Matrix], data: Any, dtype: str) -> Matrix:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pycrograd_core.config import Option, TrainConfig
     from pycrograd_core.training import Trainer
 
+_SEEDS = 2**63 - 1
+
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/digits.yaml.")]
 Backend = Annotated[str | None, typer.Option("--backend", metavar="B", help="The backend: see `pycrograd backends`.")]
 Device = Annotated[str | None, typer.Option("--device", metavar="D", help="The backend's device.")]
@@ -31,7 +33,9 @@ def run(
     config: ConfigPath,
     backend: Backend = None,
     device: Device = None,
-    seed: Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="Of every random number.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", min=0, max=_SEEDS, help="Of every random number.")
+    ] = None,
     epochs: Epochs = None,
     samples: Annotated[int | None, typer.Option("--samples", metavar="N", min=1, help="How many rows to use.")] = None,
     settings: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,7 +40,9 @@ def read_named(node: Node, key: str, registry: Registry, own: Mapping[str, Field
         expected = f"expected the {registry.kind}'s name, or a mapping with the key {key!r}"
         raise node.error(f"{expected}, found {show(node.value)}")
     if key not in node.value:
-        raise node.error(f"missing the key {key!r}: the {registry.kind}'s name. {nearest('', registry)}")
+        typo = next(iter(difflib.get_close_matches(key, node.value, n=1)), None)
+        hint = f"; did you mean {key!r} by {typo!r}?" if typo else ""
+        raise node.error(f"missing the key {key!r}: the {registry.kind}'s name{hint}. {nearest('', registry)}")
     name = node.value[key]
     options = _options(name, registry)
     shared = {

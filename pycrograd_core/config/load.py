@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,11 @@ def parse_config(
 def _kind(root: Node) -> Kind:
     node = root.children.get("kind")
     if node is None:
-        raise root.error(f"missing the key 'kind': what to do. {nearest('', KINDS)}")
+        typo = next(iter(difflib.get_close_matches("kind", root.children, n=1)), None)
+        hint = f"; did you mean 'kind' by {typo!r}?" if typo else ""
+        raise root.error(
+            f"missing the key 'kind', which says what the configuration is for{hint}. {nearest('', KINDS)}"
+        )
     if not isinstance(node.value, str):
         raise node.error(f"expected the kind of the configuration, found {show(node.value)}. {nearest('', KINDS)}")
     if node.value not in KINDS:

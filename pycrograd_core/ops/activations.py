@@ -7,7 +7,7 @@ from typing import Any
 
 from pycrograd_core.op import Op, define
 
-from .elementwise import exp, greater, maximum, multiply, tanh, where
+from .elementwise import clip, exp, greater, maximum, multiply, tanh, where
 from .samples import Choice, Sample, Uniform, unary
 from .shapes import elementwise, same
 
@@ -43,6 +43,7 @@ def _gelu(x: Any) -> Any:
 
 
 def _gelu_rule(g: Any, y: Any, x: Any) -> Any:
+    x = clip(x, low=-10.0, high=10.0)  # beyond, tanh is ±1, and its vanishing slope times an infinite cube would be nan
     t = tanh(_GELU_SCALE * (x + 0.044715 * x * x * x))
     inner = _GELU_SCALE * (1.0 + 3 * 0.044715 * x * x)
     return g * (0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner)

@@ -61,7 +61,11 @@ class Optimiser:
             parameter.grad = None
 
     def step(self) -> None:
-        """Update every parameter that has a gradient."""
+        """Update every parameter that has a gradient. Raises GradientError if none has."""
+        if all(parameter.grad is None for parameter in self.parameters):
+            raise GradientError(
+                "no parameter has a gradient: call backward() before step(), and make the optimiser after model.to()"
+            )
         with no_grad():
             for index, parameter in enumerate(self.parameters):
                 if parameter.grad is not None:

@@ -122,10 +122,11 @@ def default_backend() -> type[Matrix]:
     named = os.environ.get(DEFAULT_VARIABLE)
     if named:
         return get_backend(named)
-    usable = [c.spec for c in candidates().values() if c.spec is not None and c.failure is None]
-    if not usable:
+    registered = [candidate.spec for candidate in candidates().values() if candidate.spec is not None]
+    if not registered:
         raise BackendError("no backend is installed: install one, such as a distribution called pycrograd-NAME")
-    return get_backend(max(usable, key=lambda spec: (spec.priority, spec.name)).name)
+    # the one of highest priority even if it is broken: another in its place would be a silent fallback
+    return get_backend(max(registered, key=lambda spec: (spec.priority, spec.name)).name)
 
 
 @contextmanager

@@ -216,9 +216,18 @@ def test_an_unknown_backend_is_answered_with_the_nearest(install):
 # Which backend -----------------------------------------------------------------------------------------------------
 
 
+def test_a_broken_default_is_not_replaced_in_silence(install, monkeypatch):
+    monkeypatch.delenv("PYCROGRAD_BACKEND", raising=False)
+    install(("one", module(spec("low"), spec("newer", priority=99, contract=(9, 0)))))
+    with pytest.raises(BackendError, match="the backend 'newer' is broken"):
+        default_backend()
+    monkeypatch.setenv("PYCROGRAD_BACKEND", "low")
+    assert default_backend().backend == "low"
+
+
 def test_the_default_backend(install, monkeypatch):
     monkeypatch.delenv("PYCROGRAD_BACKEND", raising=False)
-    install(("one", module(spec("low"), spec("high", priority=9), spec("newer", priority=99, contract=(9, 0)))))
+    install(("one", module(spec("low"), spec("high", priority=9))))
     assert default_backend().backend == "high"
     monkeypatch.setenv("PYCROGRAD_BACKEND", "low")
     assert default_backend().backend == "low"

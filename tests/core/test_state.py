@@ -99,6 +99,11 @@ def test_a_parameter_that_starts_late_takes_a_first_step(factory, leaf):
     assert late.item() == pytest.approx(before - 0.01 - decay, rel=1e-5)
 
 
+def test_a_step_without_any_gradient_is_refused(leaf):
+    with pytest.raises(GradientError, match="no parameter has a gradient"):
+        optim.SGD([leaf(1.0)]).step()
+
+
 def test_a_parameter_is_given_once(leaf):
     w = leaf(1.0)
     with pytest.raises(GradientError, match="given twice"):

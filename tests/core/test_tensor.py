@@ -404,3 +404,8 @@ def test_like_and_new_full(leaf, dtype):
     assert (x.like([1]).dtype, x.like_indices([1, 2]).tolist()) == (dtype, [[1], [2]])
     full = x.new_full(2, 1, 0.5)
     assert (full.tolist(), full.dtype, full.requires_grad) == ([[0.5], [0.5]], dtype, False)
+
+
+def test_where_it_is_and_what_number_it_is(backend):
+    assert Tensor(2.5).device == backend.device
+    assert (int(Tensor(2.5)), float(Tensor(2.5))) == (2, 2.5)
