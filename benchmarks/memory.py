@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Peak memory of training 64-8192-4096-2048-10 (42 million weights), as a multiple of the bytes of its weights.
 
-    python benchmarks/memory.py [--backend B] [--samples 10] [--epochs 1]
+    python benchmarks/memory.py [--backend B] [--samples 40] [--epochs 2]
 
 Counts the growth of the process's peak resident memory from just before the model is built to the end of training.
 """
