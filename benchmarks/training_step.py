@@ -32,6 +32,7 @@ NETWORKS = {
     "mnist": [784, 64, 32, 10],
 }
 RATE = 0.01
+WARM_UP = 0.2  # seconds at the start of each turn
 Step = Callable[[], float]
 
 
@@ -145,10 +146,17 @@ def contestants(backends: list[str]) -> dict[str, tuple[Callable[..., Step], tup
 
 
 def work(make: Callable[..., Step], args: tuple[Any, ...], sizes: list[int], batch: int, pipe: Any) -> None:
-    """A contestant's process: first losses, then as many steps as it is asked for, until it is asked for none."""
+    """A contestant's process: first losses, then as many steps as it is asked for, until it is asked for none.
+
+    A turn begins with steps that are not timed: the caches hold another contestant's data, and its threads still spin.
+    """
     step = make(*args, sizes, batch)
     pipe.send([step() for _ in range(3)])
     while repeats := pipe.recv():
+        warm = time.perf_counter() + WARM_UP
+        step()
+        while time.perf_counter() < warm:
+            step()
         start = time.perf_counter()
         for _ in range(repeats):
             step()
@@ -173,7 +181,7 @@ def measure(network: str, batch: int, rounds: int, backends: list[str]) -> dict[
     repeats = {}
     for name, pipe in pipes.items():
         pipe.send(1)
-        repeats[name] = max(1, min(2000, int(0.3 / pipe.recv())))
+        repeats[name] = max(3, min(2000, int(0.5 / pipe.recv())))
     seconds: dict[str, list[float]] = {name: [] for name in pipes}
     for _ in range(rounds):
         for name, pipe in pipes.items():
