@@ -41,6 +41,12 @@ class Op:
     ops; without one, every backend must have a kernel of the op's name. If an op has a decomposition and no `gradients`
     (None), the decomposition is what gets recorded and differentiated. Inputs listed in `indices` are int32 row numbers
     and must be below `index_bound(*inputs)`. `takes_out`: its kernel has a parameter `out`.
+
+    What the passes over a captured program need to know: `elementwise`, each element of the result needs what the
+    inputs hold at its own place and no more, so `out` may be one of them (taken from the shape rule, unless given);
+    `row_inputs(*inputs)`, the positions of the inputs of which row i of the result needs row i alone (of the others it
+    may need all), or None if there is no such thing; `result_dtype(*inputs)`, where it is not that of the first input
+    that holds no indices.
     """
 
     name: str
@@ -56,6 +62,9 @@ class Op:
     accepts_indices: bool = False
     takes_out: bool = True
     flops: Callable[..., int] | None = None
+    elementwise: bool = False
+    row_inputs: Callable[..., tuple[int, ...] | None] | None = None
+    result_dtype: Callable[..., str] | None = None
 
     def __call__(self, *inputs: Any, **params: Any) -> Any:
         """Apply the op to tensors, matrices and numbers. The result is a tensor if any input is one."""
@@ -71,6 +80,21 @@ class Op:
             return self.shape(*inputs, **params)
         except Mismatch as mismatch:
             raise ShapeError(self.name, [x.shape for x in inputs], str(mismatch)) from None
+
+    def dtype_of(self, inputs: Sequence[Operand], params: Mapping[str, Any]) -> str:
+        """The dtype of the result."""
+        if self.result_dtype is not None:
+            return self.result_dtype(*inputs, **params)
+        return next(x.dtype for position, x in enumerate(inputs) if position not in self.indices)
+
+    def rows_from(self, inputs: Sequence[Operand], params: Mapping[str, Any]) -> tuple[int, ...] | None:
+        """The positions of the inputs of which row i of the result needs row i alone; None if it may need any row."""
+        if self.row_inputs is not None:
+            return self.row_inputs(*inputs, **params)
+        if not self.elementwise:
+            return None
+        rows = max(x.shape[0] for x in inputs)
+        return tuple(position for position, x in enumerate(inputs) if x.shape[0] == rows)
 
     @cached_property
     def differentiable(self) -> bool:
@@ -115,6 +139,7 @@ def define(
         raise PluginError(f"the op {name!r} is defined twice: choose another name, or say replace=True")
     if name in RESERVED:
         raise PluginError(f"an op cannot be called {name!r}: matrices have an attribute of that name")
+    fields.setdefault("elementwise", getattr(shape, "elementwise", False))
     op = Op(name, summary, shape, gradients, tuple(samples), **fields)
     if op.shape is None and op.decomposition is None:
         raise PluginError(f"the op {name!r} needs a shape rule (for a kernel) or a decomposition")

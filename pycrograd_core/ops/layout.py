@@ -44,6 +44,7 @@ broadcast_to = define(
     (lambda g, y, x, rows, cols: g,),  # the engine sums over what was repeated
     samples=(Sample((Uniform(1, 4),), {"rows": 3, "cols": 4}), Sample((Uniform(1, 1),), {"rows": 2, "cols": 3})),
     decomposition=lambda x, rows, cols: add(x, x.new_full(rows, cols, 0.0)),
+    row_inputs=lambda x, rows, cols: (0,) if x.shape[0] == rows else (),
 )
 
 
@@ -76,6 +77,7 @@ slice = define(
     accepts_indices=True,
     flops=_none,
     takes_out=False,
+    row_inputs=lambda x, row_start, row_stop, col_start, col_stop: (0,) if row_stop - row_start == x.shape[0] else None,
 )
 pad = define(
     "pad",
@@ -88,6 +90,7 @@ pad = define(
     ),
     samples=(Sample((Uniform(2, 3),), {"above": 1, "below": 2, "left": 0, "right": 1}),),
     decomposition=_pad,
+    row_inputs=lambda x, above, below, left, right: None if above or below else (0,),
 )
 
 
@@ -114,6 +117,7 @@ concat = define(
     accepts_indices=True,
     flops=_none,
     takes_out=False,
+    row_inputs=lambda *inputs, axis: tuple(range(len(inputs))) if axis == 1 else None,
 )
 take_rows = define(
     "take_rows",
@@ -125,6 +129,7 @@ take_rows = define(
     index_bound=lambda x, indices: x.shape[0],
     accepts_indices=True,
     flops=_none,
+    row_inputs=lambda x, indices: (1,),
 )
 add_rows: Op = define(
     "add_rows",

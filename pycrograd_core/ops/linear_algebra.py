@@ -44,6 +44,7 @@ matmul = define(
     flops=lambda a, b, transpose_a=False, transpose_b=False: (
         2 * a.shape[0] * a.shape[1] * b.shape[0 if transpose_b else 1]
     ),
+    row_inputs=lambda a, b, transpose_a=False, transpose_b=False: None if transpose_a else (0,),
 )
 linear = define(
     "linear",
@@ -57,4 +58,5 @@ linear = define(
     samples=(Sample((Uniform(3, 4), Uniform(4, 5), Uniform(1, 5))),),
     decomposition=lambda x, weight, bias: add(matmul(x, weight), bias),
     flops=lambda x, weight, bias: x.shape[0] * weight.shape[1] * (2 * weight.shape[0] + 1),
+    row_inputs=lambda x, weight, bias: (0,),
 )

@@ -33,6 +33,8 @@ one_hot = define(
     decomposition=lambda labels, classes, dtype="float32": take_rows(labels.identity(classes, dtype), labels),
     indices=(0,),
     index_bound=lambda labels, classes, dtype="float32": classes,
+    row_inputs=lambda labels, classes, dtype="float32": (0,),
+    result_dtype=lambda labels, classes, dtype="float32": dtype,
 )
 
 
@@ -73,6 +75,7 @@ cross_entropy_gradient: Op = define(
     indices=(2,),
     index_bound=lambda g, logits, labels: logits.shape[1],
     tolerance=5e-6,
+    row_inputs=lambda g, logits, labels: (1, 2),
 )
 mean_squared_error = define(
     "mean_squared_error",

@@ -23,6 +23,10 @@ def _log_softmax(x: Any, axis: int = 1) -> Any:
     return z - log(sum(exp(z), axis=axis))
 
 
+def _each_row(x: Any, axis: int = 1) -> tuple[int, ...] | None:
+    return (0,) if axis == 1 else None
+
+
 _ALONG = (Sample((Uniform(3, 5),), {"axis": 1}), Sample((Uniform(4, 3, -30, -20),), {"axis": 0}))
 
 softmax = define(
@@ -33,6 +37,7 @@ softmax = define(
     samples=_ALONG,
     decomposition=_softmax,
     tolerance=5e-6,
+    row_inputs=_each_row,
 )
 log_softmax = define(
     "log_softmax",
@@ -42,6 +47,7 @@ log_softmax = define(
     samples=_ALONG,
     decomposition=_log_softmax,
     tolerance=5e-6,
+    row_inputs=_each_row,
 )
 
 
@@ -65,4 +71,5 @@ layer_norm = define(
     samples=(Sample((Uniform(3, 6), Uniform(1, 6, 0.5, 2), Uniform(1, 6)), {"epsilon": 1e-5}),),
     decomposition=_layer_norm,
     tolerance=1e-5,
+    row_inputs=lambda x, weight, bias, epsilon: (0,),
 )

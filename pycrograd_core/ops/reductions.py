@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pycrograd_core.op import define
+from pycrograd_core.op import INDEX_DTYPE, define
 
 from .elementwise import equal, negative
 from .layout import broadcast_to
@@ -23,6 +23,10 @@ def _elements(x: Any, axis: int | None = None) -> int:
     return rows * cols
 
 
+def _each_row(x: Any, axis: int | None = None) -> tuple[int, ...] | None:
+    return (0,) if axis == 1 else None
+
+
 def _extreme(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
     chosen = equal(x, y)
     return g * (chosen / sum(chosen, axis=axis))
@@ -35,6 +39,7 @@ sum = define(
     (lambda g, y, x, axis=None: broadcast_to(g, rows=x.shape[0], cols=x.shape[1]),),
     samples=reduction(),
     flops=_elements,
+    row_inputs=_each_row,
 )
 mean = define(
     "mean",
@@ -43,6 +48,7 @@ mean = define(
     (lambda g, y, x, axis=None: broadcast_to(g * (1.0 / _count(x, axis)), rows=x.shape[0], cols=x.shape[1]),),
     samples=reduction(),
     decomposition=lambda x, axis=None: sum(x, axis=axis) * (1.0 / _count(x, axis)),
+    row_inputs=_each_row,
 )
 max = define(
     "max",
@@ -51,6 +57,7 @@ max = define(
     (_extreme,),
     samples=reduction(-5, -1),
     flops=_elements,
+    row_inputs=_each_row,
 )
 min = define(
     "min",
@@ -59,6 +66,7 @@ min = define(
     (_extreme,),
     samples=reduction(1, 5),
     decomposition=lambda x, axis=None: negative(max(negative(x), axis=axis)),
+    row_inputs=_each_row,
 )
 argmax = define(
     "argmax",
@@ -68,4 +76,6 @@ argmax = define(
     samples=reduction(-5, -1),
     flops=_elements,
     takes_out=False,
+    row_inputs=_each_row,
+    result_dtype=lambda x, axis=None: INDEX_DTYPE,
 )

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 AXES = (None, 0, 1)
 
 
+def of_elements(rule: ShapeRule) -> ShapeRule:
+    """Mark the shape rule of ops whose result at a place needs only what the inputs hold at that place."""
+    rule.elementwise = True  # type: ignore[attr-defined]
+    return rule
+
+
 def broadcast(*shapes: Shape) -> Shape:
     """The common shape: extents agree, or are 1 and repeat."""
     rows = cols = 1
@@ -28,11 +34,13 @@ def broadcast(*shapes: Shape) -> Shape:
     return rows, cols
 
 
+@of_elements
 def same(x: Any, **_: Any) -> Shape:
     """The shape of the one input."""
     return x.shape
 
 
+@of_elements
 def elementwise(*inputs: Any, **_: Any) -> Shape:
     """Inputs broadcast to one shape."""
     first = inputs[0].shape
@@ -169,4 +177,4 @@ def updated(count: int) -> ShapeRule:
             raise Mismatch("the rate and other numbers of an update must be 1×1")
         return shape
 
-    return rule
+    return of_elements(rule)
