@@ -11,17 +11,29 @@ from collections.abc import Mapping, Sequence
 from contextlib import ContextDecorator
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import GradientError, GraphFreedError, InPlaceError, Shape, ShapeError
 from .op import TABLE, Op
 
 if TYPE_CHECKING:
+    from .matrix import Matrix
     from .tensor import Tensor
+
+
+class Watch(Protocol):
+    """Who is told what the tensors of a thread are used for, before it happens: a trace."""
+
+    def meet(self, operands: Sequence[Any]) -> None:
+        """These will be read or written; those that are no tensors do not matter."""
+
+    def host(self, kind: type[Matrix], data: Any) -> type[Matrix]:
+        """Host data are about to become a matrix of a class: of which class instead?"""
 
 
 class _Mode(threading.local):
     recording = True
+    watch: Watch | None = None
 
 
 class _Clock:

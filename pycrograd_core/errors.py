@@ -63,6 +63,10 @@ class InPlaceError(PycrogradError, RuntimeError):
     """A write to a value that a gradient still needs."""
 
 
+class CaptureError(PycrogradError, RuntimeError):
+    """A step that cannot be captured, because a replay would differ from running it. Says what to write instead."""
+
+
 class DataError(PycrogradError, ValueError):
     """A data set that cannot be found, read or trained on. Names the file and the row where there is one."""
 

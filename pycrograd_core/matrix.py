@@ -18,7 +18,8 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
-from .errors import BackendMismatchError, DtypeError, IndexRangeError, Shape, ShapeError
+from .errors import BackendMismatchError, DtypeError, IndexRangeError, PycrogradError, Shape, ShapeError
+from .host import host_array
 from .op import FLOAT_DTYPES, INDEX_DTYPE, RESERVED, Op
 from .operand import Operand
 
@@ -79,6 +80,7 @@ class Matrix(Operand, ABC):
     backend: ClassVar[str] = ""
     device: ClassVar[str] = ""
     capabilities: ClassVar[frozenset[str]] = frozenset()
+    compiled_ops: ClassVar[frozenset[str] | None] = None  # derived ops that `compile` takes whole; None: the overridden
     kernels: ClassVar[KernelTable]
     constants: ClassVar[dict[Any, Any]]
 
@@ -216,6 +218,16 @@ class Matrix(Operand, ABC):
     def synchronize(cls) -> None:
         """Wait until all work issued so far is done."""
 
+    @classmethod
+    def compile(cls, program: Any) -> Callable[..., Sequence[Any]] | None:
+        """A captured program (`pycrograd_core.capture.Program`) as one function, or None: the core then replays it.
+
+        The function takes a matrix for each of `program.arguments`, calls `program.feeds`, writes `program.states` as
+        `program.updates` says, and returns a new matrix for each of `program.outputs`, which shares memory with none.
+        A program with `stacked` arguments is a loop (see `Program`): a backend that returns None is given one step.
+        """
+        return None
+
     # Semantics, the same for every backend -------------------------------------------------------------------------
 
     @staticmethod
@@ -248,6 +260,26 @@ class Matrix(Operand, ABC):
                 raise DtypeError(f"{op.name}: the result is no {self.dtype} value like the one that it is to replace")
             self.assign(result)
         self.limits = None
+
+    @classmethod
+    def from_feed(cls, draw: Callable[[int, int], HostBuffer], rows: int, cols: int, dtype: str) -> Any:
+        """A matrix of what `draw(rows, cols)` returns: host data that are new in each step."""
+        return cls.from_host(host_array(draw(rows, cols), dtype), rows, cols, dtype)
+
+    def check_indices(self, op: Op, bound: int) -> None:
+        """Raise IndexRangeError if a value is outside [0, bound). Reads the values where their limits do not tell."""
+        if 0 in self.shape or (self.limits is not None and self.limits[0] >= 0 and self.limits[1] < bound):
+            return
+        values = memoryview(self.to_host()).cast("B").cast("i")
+        self.limits = limits = (min(values), max(values))
+        if limits[0] < 0 or limits[1] >= bound:
+            position, wrong = next((i, v) for i, v in enumerate(values) if not 0 <= v < bound)
+            raise IndexRangeError(f"{op.name}: index {wrong} at position {position} is outside 0 … {bound - 1}")
+
+    @classmethod
+    def stray(cls, op: Op) -> PycrogradError | None:
+        """Why a matrix of this class is among those of another in an op, if there is more to say than that it is."""
+        return None
 
     def new_full(self, rows: int, cols: int, value: float) -> Any:
         """A matrix of this class and dtype filled with one number."""
@@ -297,7 +329,11 @@ def _unified(op: Op, inputs: Sequence[Any]) -> tuple[list[Any], type[Matrix]]:
         elif isinstance(x, (int, float)):
             unified.append(kind.number(float(x), "float32" if dtype == INDEX_DTYPE else dtype))
         elif isinstance(x, Matrix):
-            raise BackendMismatchError(f"{op.name}: {_place(kind)} and {_place(type(x))} do not mix; move one first")
+            raise (
+                type(x).stray(op)
+                or kind.stray(op)
+                or BackendMismatchError(f"{op.name}: {_place(kind)} and {_place(type(x))} do not mix; move one first")
+            )
         else:
             raise DtypeError(f"{op.name}: expected a matrix or a number, got {type(x).__name__}")
     return unified, kind
@@ -328,25 +364,12 @@ def _evaluate_with_indices(
     if op.index_bound is not None:
         bound = op.index_bound(*inputs, **params)
         for position in op.indices:
-            limits = inputs[position].limits
-            if limits is None or limits[0] < 0 or limits[1] >= bound:
-                _check_range(op, inputs[position], bound)
+            inputs[position].check_indices(op, bound)
     kernel = kind.kernels[op]
     result = kernel(*inputs, **params) if out is None else kernel(*inputs, **params, out=out)
     if dtype == INDEX_DTYPE and all(x.limits for x in values):
         result.limits = (min(x.limits[0] for x in values), max(x.limits[1] for x in values))
     return result
-
-
-def _check_range(op: Op, indices: Any, bound: int) -> None:
-    """Refuse indices outside [0, bound). Reads the values: their known limits did not settle it."""
-    if 0 in indices.shape:
-        return
-    values = memoryview(indices.to_host()).cast("B").cast("i")
-    indices.limits = limits = (min(values), max(values))
-    if limits[0] < 0 or limits[1] >= bound:
-        position, wrong = next((i, v) for i, v in enumerate(values) if not 0 <= v < bound)
-        raise IndexRangeError(f"{op.name}: index {wrong} at position {position} is outside 0 … {bound - 1}")
 
 
 RESERVED.update(name for name in dir(Matrix) if name not in Matrix.__abstractmethods__)

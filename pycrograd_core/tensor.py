@@ -86,6 +86,8 @@ class Tensor(Methods):
     @staticmethod
     def evaluate(op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Tensor:
         """Run an op on the inputs' values and, where a gradient may be asked for, record a node."""
+        if MODE.watch is not None:
+            MODE.watch.meet(inputs)
         values, tracked = [], False
         for x in inputs:
             if not isinstance(x, Tensor):
@@ -133,6 +135,7 @@ class Tensor(Methods):
                 )
             return self.new_full(1, 1, 1.0)
         seed = gradient if isinstance(gradient, Tensor) else self.like(gradient)
+        self._met(seed)
         if seed.shape != self.shape:
             raise ShapeError("backward", [self.shape, seed.shape], "the gradient must have the tensor's shape")
         if type(seed.value) is not type(self.value):
@@ -188,7 +191,7 @@ class Tensor(Methods):
 
     def detach(self) -> Tensor:
         """The same value, shared, with no history."""
-        return Tensor.of(self.value)
+        return Tensor.of(self._met().value)
 
     @property
     def is_leaf(self) -> bool:
@@ -205,6 +208,7 @@ class Tensor(Methods):
         self._check_writable()
         if not isinstance(source, Tensor):
             source = self.like(source)
+        self._met(source)
         if source.shape != self.shape:
             raise ShapeError("assign", [self.shape, source.shape], "the new value must have the old one's shape")
         if source.dtype != self.dtype:
@@ -218,8 +222,14 @@ class Tensor(Methods):
     def update(self, op: Op, *others: Tensor, **params: Any) -> None:
         """Overwrite this leaf with `op(self, *others)`, in place where the backend can: what optimisers do."""
         self._check_writable()
-        self.value.update(op, (self.value, *[x.value for x in others]), params)
+        self._met(*others).value.update(op, (self.value, *[x.value for x in others]), params)
         self._mark_written()
+
+    def _met(self, *others: Tensor) -> Tensor:
+        """This tensor, after whoever watches this thread was told that it and others are used."""
+        if MODE.watch is not None:
+            MODE.watch.meet((self, *others))
+        return self
 
     def _check_writable(self) -> None:
         if self.node is not None:
@@ -247,7 +257,7 @@ class Tensor(Methods):
         """The values as a read-only array, rows × cols: of this very memory, where the backend keeps it on the host."""
         import numpy as np
 
-        values: NDArray[Any] = np.frombuffer(self.value.to_host(), self.dtype).reshape(self.shape)
+        values: NDArray[Any] = np.frombuffer(self._met().value.to_host(), self.dtype).reshape(self.shape)
         values.flags.writeable = False
         return values
 
@@ -290,15 +300,22 @@ class Tensor(Methods):
 
     def like(self, data: Any) -> Tensor:
         """Host data as a tensor on this one's backend and device, and in its dtype."""
-        return Tensor.of(_uploaded(type(self.value), data, self.dtype))
+        return Tensor.of(_uploaded(type(self._met().value), data, self.dtype))
+
+    def like_drawn(self, draw: Callable[[int, int], Any], rows: int, cols: int) -> Tensor:
+        """What `draw(rows, cols)` returns, as `like` does; a captured step draws again each time that it is replayed.
+
+        A bound method is the same function each time that the step names it; a lambda inside the step is not.
+        """
+        return Tensor.of(type(self._met().value).from_feed(draw, rows, cols, self.dtype))
 
     def like_indices(self, data: Any) -> Tensor:
         """Row numbers or labels as an int32 tensor on this one's backend and device."""
-        return Tensor.of(_uploaded(type(self.value), data, INDEX_DTYPE))
+        return Tensor.of(_uploaded(type(self._met().value), data, INDEX_DTYPE))
 
     def new_full(self, rows: int, cols: int, value: float) -> Tensor:
         """A tensor of this dtype and device, filled with one number."""
-        return Tensor.of(self.value.new_full(rows, cols, value))
+        return Tensor.of(self._met().value.new_full(rows, cols, value))
 
     # Description ---------------------------------------------------------------------------------------------------
 
@@ -348,6 +365,8 @@ class Tensor(Methods):
 
 def _uploaded(kind: type[Matrix], data: Any, dtype: str) -> Matrix:
     """Host data as a matrix of a class; the range of indices is noted, so that no op has to read them back."""
+    if MODE.watch is not None:
+        kind = MODE.watch.host(kind, data)
     array = host_array(data, dtype)
     rows, cols = array.shape
     value = kind.from_host(array, rows, cols, dtype)

@@ -1,102 +1,190 @@
-"""Tracing is just another backend: a matrix that holds a shape, and records kernels instead of running them."""
+"""Tracing is just another backend: a matrix that holds no values, and records kernels instead of running them.
+
+In the trace a matrix is a place in memory. What it holds at a moment is a `Value` of the program; a write in place
+makes it hold another, and changes nothing that was recorded before.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pycrograd_core.errors import Shape
-from pycrograd_core.matrix import FORMATS, HostBuffer, Kernel, KernelTable, Matrix
-from pycrograd_core.op import INDEX_DTYPE, TABLE, Op
+from pycrograd_core.errors import CaptureError, PycrogradError, Shape
+from pycrograd_core.matrix import HostBuffer, Kernel, KernelTable, Matrix
+from pycrograd_core.op import INDEX_DTYPE, Op
 
+from .program import Constant, Instruction, Value
 
-@dataclass(frozen=True)
-class Call:
-    """One kernel that was recorded."""
+if TYPE_CHECKING:
+    from .recorder import Recorder
 
-    op: Op
-    shapes: tuple[Shape, ...]
-    params: Mapping[str, Any]
-    result: Shape
-    flops: int
-    bytes: int  # read and written, each operand once
+KEPT = (
+    "a value that was computed in a captured step was kept after it, and has no numbers: return it from the step, "
+    "or create a tensor before the first step and assign() to that"
+)
 
 
-class _Recorder(KernelTable):
-    """Records an op whose cost is known from its shapes as one kernel, and any other as what it decomposes into."""
-
-    def __init__(self, matrix: type[Matrix], calls: list[Call]) -> None:
-        super().__init__(matrix)
-        self.calls = calls
+class _Recording(KernelTable):
+    """Records every op that has a shape rule as one instruction, and any other as what it decomposes into."""
 
     def __missing__(self, op: Op) -> Kernel:
+        symbols: Any = self._matrix
+
         def kernel(*inputs: Any, out: Any = None, **params: Any) -> Any:
-            if op.flops is None and op.decomposition is not None:
-                return op.decomposition(*inputs, **params)
-            return self._record(op, inputs, params)
+            return symbols.record(op, inputs, params)
 
-        self[op] = kernel
-        return kernel
-
-    def _record(self, op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
-        shape = op.result_shape(inputs, params)
-        dtypes = [x.dtype for position, x in enumerate(inputs) if position not in op.indices]
-        result = inputs[0].symbol(shape, INDEX_DTYPE if op is TABLE["argmax"] else dtypes[-1])
-        flops = op.flops(*inputs, **params) if op.flops else math.prod(shape)
-        self.calls.append(
-            Call(op, tuple(x.shape for x in inputs), params, shape, flops, sum(x.bytes for x in (*inputs, result)))
-        )
-        return result
+        self[op] = super().__missing__(op) if op.shape is None else kernel
+        return self[op]
 
 
 class SymbolicMatrix(Matrix):
-    """A shape and a dtype. Its kernels, which the recorder supplies, compute nothing."""
+    """A shape and a dtype, and the value of the program that stands for what is held now.
 
-    __slots__ = ()
+    A trace derives a class of its own, whose `recorder` notes what happens to its matrices.
+    """
+
+    __slots__ = ("current", "made", "sources")
 
     backend = device = "symbolic"
     capabilities = frozenset({"float64"})
+    recorder: ClassVar[Recorder]
+
+    def __init__(self, current: Value, *, made: bool = False, sources: frozenset[Value] = frozenset()) -> None:
+        super().__init__(current.shape, current.dtype)
+        self.current = current
+        self.made = made  # from host data or one number, within the step: not an input, and not computed
+        self.sources = sources  # of int32 values: the inputs that they were selected from
 
     @classmethod
-    def symbol(cls, shape: Shape, dtype: str) -> SymbolicMatrix:
-        """A matrix of this shape and dtype."""
-        return cls(shape, dtype)
+    def record(cls, op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
+        """One instruction. Returns the matrix that it makes."""
+        dtype = op.dtype_of(inputs, params)
+        output = Value(op.result_shape(inputs, params), dtype)
+        cls.recorder.body.append(Instruction(op, tuple([x.current for x in inputs]), params, output))
+        result = cls(output)
+        if dtype == INDEX_DTYPE:
+            chosen = [x for position, x in enumerate(inputs) if position not in op.indices and x.dtype == INDEX_DTYPE]
+            result.sources = frozenset[Value]().union(*[x.sources for x in chosen])
+            if not chosen:  # argmax: a position within an input
+                result.limits = (0, max(max(x.shape[0] * x.shape[1] for x in inputs) - 1, 0))
+        return result
 
-    @property
-    def bytes(self) -> int:
-        """What the values would take."""
-        return self.rows * self.cols * (8 if FORMATS[self.dtype] == "d" else 4)
+    def check_indices(self, op: Op, bound: int) -> None:
+        """Note that the inputs which these indices come from must be below a bound: it is checked at each call."""
+        if self.sources:
+            for source in self.sources:
+                self.recorder.require(source, op, bound)
+        elif self.limits is None or not 0 <= self.limits[0] <= self.limits[1] < bound:
+            raise CaptureError(f"{op.name}: nothing bounds these indices below {bound} before they are computed")
 
     @classmethod
     def from_host(cls, buffer: HostBuffer, rows: int, cols: int, dtype: str) -> SymbolicMatrix:
-        """The shape of a host buffer."""
-        return cls((rows, cols), dtype)
+        """A constant."""
+        value = cls.recorder.constant(Constant(memoryview(buffer).tobytes()), (rows, cols), dtype)
+        return cls(value, made=True, sources=frozenset({value}) if dtype == INDEX_DTYPE else frozenset())
 
     @classmethod
     def full(cls, rows: int, cols: int, value: float, dtype: str) -> SymbolicMatrix:
-        """A shape."""
-        return cls((rows, cols), dtype)
+        """A constant."""
+        return cls(cls.recorder.constant(Constant(float(value)), (rows, cols), dtype), made=True)
+
+    @classmethod
+    def from_feed(cls, draw: Callable[[int, int], HostBuffer], rows: int, cols: int, dtype: str) -> SymbolicMatrix:
+        """An input that is drawn anew in each step."""
+        return cls(cls.recorder.feed(draw, (rows, cols), dtype))
 
     def to_host(self) -> HostBuffer:
-        """Raises TypeError."""
-        raise TypeError("a symbolic matrix holds no values")
+        """Raises CaptureError: there are no numbers yet."""
+        raise CaptureError(
+            "a value was read (item, numpy, float, bool or print) inside a captured step, where it has no number yet: "
+            "return it from the step and read it outside; to branch on a value, use ops.where"
+        )
 
     def assign(self, source: Any) -> None:
-        """Nothing to copy."""
+        """From here on this place holds what the source does."""
+        self.current = source.current
 
     @classmethod
     def synchronize(cls) -> None:
         """Nothing to wait for."""
 
+    @classmethod
+    def stray(cls, op: Op) -> PycrogradError | None:
+        """Symbols mix with no others: these were kept from a trace that is over."""
+        return CaptureError(f"{op.name}: {KEPT}")
 
-@contextmanager
-def recording() -> Iterator[tuple[type[Matrix], list[Call]]]:
-    """A fresh symbolic matrix class, and the list of the kernels that it will record."""
-    calls: list[Call] = []
-    matrix: Any = type("Symbolic", (SymbolicMatrix,), {"__slots__": ()})
-    matrix.__abstractmethods__ = frozenset()  # the recorder stands in for the kernels
-    matrix.kernels = _Recorder(matrix, calls)
-    yield matrix, calls
+
+def symbols(recorder: Recorder, like: type[Matrix]) -> type[SymbolicMatrix]:
+    """A class of symbolic matrices for one trace, which looks like the backend that the step is traced for."""
+    kind: Any = type("Traced", (SymbolicMatrix,), {
+        "__slots__": (),
+        "backend": like.backend,
+        "device": like.device,
+        "capabilities": like.capabilities,
+        "recorder": recorder,
+    })  # fmt: skip
+    kind.__abstractmethods__ = frozenset()  # the recording table stands in for the kernels
+    kind.kernels = _Recording(kind)
+    return kind
+
+
+class ShapeMatrix(Matrix):
+    """What `inspect` builds a model of: a shape where a backend would hold numbers. A trace lifts it as a state."""
+
+    __slots__ = ()
+
+    backend = device = "shapes"
+    capabilities = frozenset({"float64"})
+
+    @classmethod
+    def from_host(cls, buffer: HostBuffer, rows: int, cols: int, dtype: str) -> ShapeMatrix:
+        """The shape of a host buffer."""
+        return cls((rows, cols), dtype)
+
+    @classmethod
+    def full(cls, rows: int, cols: int, value: float, dtype: str) -> ShapeMatrix:
+        """A shape."""
+        return cls((rows, cols), dtype)
+
+    def to_host(self) -> HostBuffer:
+        """Raises CaptureError: there are no numbers."""
+        raise CaptureError("a model of shapes holds no numbers")
+
+
+ShapeMatrix.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]  # nothing is ever computed on it
+
+
+class Forgotten(Matrix):
+    """In place of a value that a captured step computed and did not keep. Any use raises CaptureError."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self, shape: Shape, dtype: str, reason: str) -> None:
+        super().__init__(shape, dtype)
+        self.reason = reason
+
+    def to_host(self) -> HostBuffer:
+        """Raises CaptureError."""
+        raise CaptureError(self.reason)
+
+    @classmethod
+    def stray(cls, op: Op) -> PycrogradError | None:
+        """Raises CaptureError in any op."""
+        return CaptureError(f"{op.name}: {NOT_KEPT}")
+
+
+class _Refusing(KernelTable):
+    def __missing__(self, op: Op) -> Kernel:
+        def kernel(*inputs: Any, **params: Any) -> Any:
+            raise CaptureError(f"{op.name}: {inputs[0].reason}")
+
+        self[op] = kernel
+        return kernel
+
+
+NOT_KEPT = (
+    "a captured step does not keep the gradients of what it updates, which would cost it the memory and time that it "
+    "saves: return them from the step, as in `return loss, [p.grad for p in parameters]`"
+)
+Forgotten.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
+Forgotten.kernels = _Refusing(Forgotten)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Gt, Lt
 
@@ -14,6 +14,9 @@ from pycrograd_core.tensor import Tensor
 
 from .init import INITIALISERS, InitialiserName
 from .module import Module
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Size = Annotated[int, Gt(0)]
 Rate = Annotated[float, Ge(0), Lt(1)]
@@ -108,9 +111,11 @@ class Dropout(Module):
         """x with elements dropped, scaled so that the expectation stays."""
         if not self.training or self.rate == 0:
             return x
+        return ops.dropout(x, x.like_drawn(self._mask, *x.shape), rate=self.rate)
+
+    def _mask(self, rows: int, cols: int) -> NDArray[Any]:
         self.draws += 1
-        keep = self._stream.child("mask", self.draws).uniform(x.rows * x.cols) >= self.rate
-        return ops.dropout(x, x.like(keep.reshape(x.shape)), rate=self.rate)
+        return (self._stream.child("mask", self.draws).uniform(rows * cols) >= self.rate).reshape(rows, cols)
 
     def __repr__(self) -> str:
         return f"Dropout({self.rate})"
