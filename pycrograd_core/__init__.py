@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import data, nn, ops, optim
     from .autograd import enable_grad, grad, no_grad
+    from .capture.captured import capture
     from .matrix import CONTRACT, Matrix
     from .numerical import gradcheck, gradgradcheck
     from .op import define as define_op
@@ -34,13 +35,14 @@ _HOMES = {
     "seed": "random",
     "use_backend": "plugins",
 }
-_MODULES = ("data", "nn", "ops", "optim")
+_MODULES = ("capture", "data", "nn", "ops", "optim")
 
 __all__ = [
     "CONTRACT",
     "Matrix",
     "RandomStream",
     "Tensor",
+    "capture",
     "data",
     "define_op",
     "enable_grad",

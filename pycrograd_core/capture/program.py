@@ -108,7 +108,7 @@ class Program:
     body: tuple[Step, ...]
     outputs: tuple[Value, ...]
     states: Mapping[Value, Matrix] = field(default_factory=dict)
-    feeds: Mapping[Value, Callable[[], Any]] = field(default_factory=dict)
+    feeds: Mapping[Value, Callable[[int, int], Any]] = field(default_factory=dict)
     constants: Mapping[Value, Constant] = field(default_factory=dict)
     updates: Mapping[Value, Value] = field(default_factory=dict)
     stacked: frozenset[Value] = frozenset()

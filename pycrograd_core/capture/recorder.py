@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pycrograd_core.errors import Shape
@@ -22,10 +24,9 @@ class Recorder:
         self.body: list[Instruction] = []
         self.arguments: list[Value] = []
         self.states: dict[Value, Matrix] = {}
-        self.feeds: dict[Value, Callable[..., Any]] = {}
+        self.feeds: dict[Value, Callable[[int, int], Any]] = {}
         self.constants: dict[Value, Constant] = {}
         self.bounds: dict[Value, tuple[Op, int]] = {}
-        self._known: dict[tuple[Constant, Shape, str], Value] = {}
 
     def argument(self, shape: Shape, dtype: str) -> SymbolicMatrix:
         """A matrix that is given at each call."""
@@ -39,41 +40,66 @@ class Recorder:
         self.states[value] = matrix
         return self.kind(value, sources=frozenset({value}))
 
-    def feed(self, draw: Callable[..., Any], shape: Shape, dtype: str) -> Value:
+    def feed(self, draw: Callable[[int, int], Any], shape: Shape, dtype: str) -> Value:
         """Host data that are new in each step."""
         value = Value(shape, dtype)
         self.feeds[value] = draw
         return value
 
     def constant(self, content: Constant, shape: Shape, dtype: str) -> Value:
-        """A value that never changes; equal ones are one."""
-        key = (content, shape, dtype)
-        if key not in self._known:
-            value = self._known[key] = Value(shape, dtype)
-            self.constants[value] = content
-        return self._known[key]
+        """A value that never changes."""
+        value = Value(shape, dtype)
+        self.constants[value] = content
+        return value
 
     def require(self, source: Value, op: Op, bound: int) -> None:
-        """The indices in an input must be below a bound."""
+        """The indices in an input must be below a bound. A constant is checked now, others at each call."""
+        if source in self.constants:
+            content = self.constants[source].content
+            values = content if isinstance(content, bytes) else array("i", [int(content)])
+            self.matrix.from_host(values, *source.shape, source.dtype).check_indices(op, bound)
+            return
         if source not in self.bounds or bound < self.bounds[source][1]:
             self.bounds[source] = (op, bound)
 
     def program(self, outputs: Sequence[SymbolicMatrix], places: Sequence[tuple[Value, SymbolicMatrix]]) -> Program:
         """What was recorded. `places` are the arguments and states, each with the matrix that stands for its memory."""
-        read = {value for instruction in self.body for value in instruction.inputs}
-        updates = {value: place.current for value, place in places if place.current is not value}
-        results = {output.current for output in outputs} | set(updates.values())
-        wanted = read | results | updates.keys()
+        body, constants = _merged(self.body, self.constants)
+        read = dict.fromkeys(value for instruction in body for value in instruction.inputs)
+        changed = {value: place.current for value, place in places if place.current is not value}
+        updates = {value: changed[value] for value in dict.fromkeys([*read, *changed]) if value in changed}
+        # in the order of their use, which is that of the next trace, though that finds what this one creates
+        wanted = {**read, **updates, **dict.fromkeys([*[output.current for output in outputs], *updates.values()])}
         return Program(
             self.matrix,
             tuple(self.arguments),
-            tuple(self.body),
+            tuple(body),
             tuple(output.current for output in outputs),
-            {value: matrix for value, matrix in self.states.items() if value in wanted},
+            {value: self.states[value] for value in wanted if value in self.states},
             dict(self.feeds),
-            {value: constant for value, constant in self.constants.items() if value in wanted},
+            {value: constants[value] for value in wanted if value in constants},
             updates,
         )
+
+
+def _merged(
+    body: list[Instruction], constants: dict[Value, Constant]
+) -> tuple[list[Instruction], dict[Value, Constant]]:
+    """Instructions that take equal constants from one value. (Results keep theirs.)"""
+    first: dict[tuple[Constant, Shape, str, str], Value] = {}
+    instead = {}
+    for value, constant in constants.items():
+        kept = first.setdefault((constant, value.shape, value.dtype, repr(constant.content)), value)  # 0.0 == -0.0
+        if kept is not value:
+            instead[value] = kept
+    if not instead:
+        return body, constants
+    return [
+        replace(step, inputs=tuple([instead.get(value, value) for value in step.inputs]))
+        if any(value in instead for value in step.inputs)
+        else step
+        for step in body
+    ], constants
 
 
 def trace_matrices(

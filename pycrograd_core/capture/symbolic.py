@@ -43,7 +43,7 @@ class SymbolicMatrix(Matrix):
     A trace derives a class of its own, whose `recorder` notes what happens to its matrices.
     """
 
-    __slots__ = ("current", "made", "sources")
+    __slots__ = ("current", "first", "made", "sources")
 
     backend = device = "symbolic"
     capabilities = frozenset({"float64"})
@@ -51,7 +51,7 @@ class SymbolicMatrix(Matrix):
 
     def __init__(self, current: Value, *, made: bool = False, sources: frozenset[Value] = frozenset()) -> None:
         super().__init__(current.shape, current.dtype)
-        self.current = current
+        self.current = self.first = current
         self.made = made  # from host data or one number, within the step: not an input, and not computed
         self.sources = sources  # of int32 values: the inputs that they were selected from
 
@@ -151,7 +151,13 @@ class ShapeMatrix(Matrix):
         raise CaptureError("a model of shapes holds no numbers")
 
 
-ShapeMatrix.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]  # nothing is ever computed on it
+ShapeMatrix.__abstractmethods__ = frozenset()  # nothing is ever computed on it
+
+
+def placeholder(shape: Shape, dtype: str) -> Matrix:
+    """A matrix that holds no numbers, to trace with."""
+    kind: Any = ShapeMatrix
+    return kind(shape, dtype)
 
 
 class Forgotten(Matrix):
@@ -186,5 +192,11 @@ NOT_KEPT = (
     "a captured step does not keep the gradients of what it updates, which would cost it the memory and time that it "
     "saves: return them from the step, as in `return loss, [p.grad for p in parameters]`"
 )
-Forgotten.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
-Forgotten.kernels = _Refusing(Forgotten)
+Forgotten.__abstractmethods__ = frozenset()
+Forgotten.kernels = _Refusing(Forgotten)  # type: ignore[type-abstract]
+
+
+def forgotten(shape: Shape, dtype: str, reason: str) -> Matrix:
+    """A matrix whose use raises CaptureError, for a reason."""
+    kind: Any = Forgotten
+    return kind(shape, dtype, reason)

@@ -1,0 +1,104 @@
+"""One program of a captured step: when it holds, and how a call runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pycrograd_core.autograd import CLOCK
+from pycrograd_core.matrix import Matrix
+from pycrograd_core.tensor import Tensor
+
+from .guards import Guards
+from .replay import Run
+from .trace import Traced
+
+
+class Entry:
+    """A trace, and what the world must look like for it to be repeated.
+
+    `empty` says by id of which tensors the gradient was None when the step began.
+    """
+
+    def __init__(self, traced: Traced, guards: Guards, tensors: Sequence[Tensor], empty: dict[int, bool]) -> None:
+        program = traced.program
+        self.traced = traced
+        self.guards = guards
+        self.confirmed = self.called = False
+        self.run: Run | None = None
+        self.signature = (program.signature(), traced.template.description, traced.described_gradients)
+        self._held = [(x, matrix, x.requires_grad, tuple(x.hooks or ())) for x, matrix in traced.held]
+        touched = {id(x): x for x, _ in traced.gradients if isinstance(x, Tensor)}
+        self._empty = [(x, empty[key]) for key, x in touched.items() if key in empty]
+        self._states = {id(matrix) for _, matrix in traced.held}
+        self._shared = {i: x.value for i, x in enumerate(tensors) if id(x.value) in self._states}
+        count = len(program.arguments)
+        positions = {value: position for position, value in enumerate(program.arguments)}
+        self.written = [program.states[value] for value in program.updates if value in program.states]
+        self._written_arguments = [positions[value] for value in program.updates if value in positions]
+        self._bounds = [
+            (positions.get(value), program.states.get(value), *bound) for value, bound in traced.bounds.items()
+        ]
+        assert count == len(tensors) + len(traced.accumulated)
+
+    def holds(self, tensors: Sequence[Tensor]) -> bool:
+        """Whether a replay would do what running the step would."""
+        for x, matrix, requires_grad, hooks in self._held:
+            if x.value is not matrix or x.requires_grad is not requires_grad or (x.hooks and tuple(x.hooks) != hooks):
+                return False
+        for x, was_empty in self._empty:
+            if (x.grad is None) is not was_empty:
+                return False
+        for position, argument in enumerate(tensors):
+            if id(argument.value) in self._states and self._shared.get(position) is not argument.value:
+                return False
+        for position, matrix in self._shared.items():
+            if tensors[position].value is not matrix:
+                return False
+        return self.guards.hold()
+
+    def merge(self, other: Entry) -> None:
+        """The same program came of another state of Python, or of the gradients: it is confirmed, and serves both."""
+        self.run = other.run
+        self.confirmed = True
+        before = {id(x): was_empty for x, was_empty in other._empty}
+        self._empty = [(x, was_empty) for x, was_empty in self._empty if before.get(id(x), was_empty) is was_empty]
+
+    def check_bounds(self, arguments: Sequence[Matrix]) -> None:
+        """Raise IndexRangeError for labels or row numbers that are out of range."""
+        for position, state, op, bound in self._bounds:
+            (state if position is None else arguments[position]).check_indices(op, bound)  # type: ignore[union-attr]
+
+    def call(self, run: Run, tensors: Sequence[Tensor]) -> Any:
+        """One step."""
+        self.called = True
+        arguments = [x.value for x in tensors]
+        for owner in self.traced.accumulated:
+            gradient = (tensors[owner] if isinstance(owner, int) else owner).grad
+            assert gradient is not None
+            arguments.append(gradient.value)
+        if self._bounds:
+            self.check_bounds(arguments)
+        outputs = run(*arguments)
+        self.note_written([arguments[position] for position in self._written_arguments])
+        self.set_gradients(outputs, tensors)
+        return self.traced.template.build(outputs, tensors)
+
+    def note_written(self, others: Sequence[Matrix] = ()) -> None:
+        """Tell the engine what was overwritten: a graph recorded before must not use it any more."""
+        CLOCK.now += 1
+        for matrix in (*self.written, *others) if others else self.written:
+            matrix.written = CLOCK.now
+            matrix.limits = None
+
+    def set_gradients(self, outputs: Sequence[Any], tensors: Sequence[Tensor]) -> None:
+        """Give every tensor the gradient that the step would have left it with."""
+        for x, gradient in self.traced.gradients:
+            target = tensors[x] if isinstance(x, int) else x
+            target.grad = Tensor.of(outputs[gradient]) if isinstance(gradient, int) else gradient
+
+    @property
+    def loops(self) -> bool:
+        """Whether many steps can run as one program: what they leave behind is in states alone."""
+        kept = any(isinstance(gradient, int) for _, gradient in self.traced.gradients)
+        return not (kept or self.traced.accumulated or self.traced.template.refers or self._written_arguments)

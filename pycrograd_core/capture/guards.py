@@ -1,0 +1,191 @@
+"""What a step read from Python, as far as it can be found: numbers, switches and the structure of the model.
+
+A replay runs no Python, so a program holds only as long as these are what they were. They are looked for where a step
+can reach them: its closure and defaults, the globals that it names, functions of the user's that it calls, every
+attribute of modules and optimisers (but counters and what begins with an underscore), and of other objects the
+attributes that the code names.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import is_
+from typing import Any
+
+from pycrograd_core.matrix import Matrix
+from pycrograd_core.nn import Module
+from pycrograd_core.op import Op
+from pycrograd_core.optim import Optimiser
+from pycrograd_core.tensor import Tensor
+
+_MISSING = object()
+_SCALARS = (bool, int, float, complex, str, bytes, type(None))
+_OPAQUE = (Tensor, Matrix, Op, type, types.BuiltinFunctionType)  # nothing in them is a number that a step reads
+_LIBRARY = tuple({sys.prefix, sys.base_prefix, *(folder for folder in sys.path if folder.endswith("-packages"))})
+_CORE = __name__.partition(".")[0]
+_LONGEST = 1024  # items of a list that are watched one by one
+
+
+@dataclass
+class Guards:
+    """Where values are, and what they were. Asking whether they `hold` costs a comparison of identities for each."""
+
+    mappings: list[tuple[Mapping[str, Any], str]] = field(default_factory=list)
+    expected: list[Any] = field(default_factory=list)  # what each mapping held under its key
+    cells: list[tuple[types.CellType, Any]] = field(default_factory=list)
+    items: list[tuple[Sequence[Any], list[Any]]] = field(default_factory=list)
+    sizes: list[tuple[Any, int]] = field(default_factory=list)
+    tensors: list[Tensor] = field(default_factory=list)
+
+    def hold(self) -> bool:
+        """Whether everything is as it was."""
+        found = [mapping.get(key, _MISSING) for mapping, key in self.mappings]
+        return (
+            (all(map(is_, found, self.expected)) or all(map(_same, found, self.expected)))
+            and all(_same(_content(cell), was) for cell, was in self.cells)
+            and all(len(now) == len(was) and all(map(_same, now, was)) for now, was in self.items)
+            and all(len(container) == size for container, size in self.sizes)
+        )
+
+
+def collect(function: Callable[..., Any]) -> Guards:
+    """What a step depends on, as it is now."""
+    names: set[str] = set()
+    while True:  # until no code is found that names more attributes
+        known = len(names)
+        guards = Guards()
+        _Walk(guards, names).visit(function)
+        if len(names) == known:
+            return guards
+
+
+def _same(now: Any, was: Any) -> bool:
+    return now is was or (type(now) is type(was) and isinstance(now, _SCALARS) and now == was)
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not assigned yet
+        return _MISSING
+
+
+class _Slots(Mapping[str, Any]):
+    """The attributes of an object that has slots for them."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return getattr(self._value, name)
+        except AttributeError:
+            raise KeyError(name) from None
+
+    def __iter__(self) -> Iterator[str]:
+        raise TypeError("only asked for names that are known")
+
+    def __len__(self) -> int:
+        raise TypeError("only asked for names that are known")
+
+
+class _Walk:
+    """From a function to all that it reaches, each object once. `names` gathers the attributes that code mentions."""
+
+    def __init__(self, guards: Guards, names: set[str]) -> None:
+        self.guards = guards
+        self.names = names
+        self.seen: dict[int, Any] = {}
+
+    def visit(self, value: Any) -> None:
+        """Watch what a value holds, each kind of value in its way."""
+        if isinstance(value, _SCALARS) or value is _MISSING or id(value) in self.seen:
+            return
+        self.seen[id(value)] = value
+        if isinstance(value, Tensor):
+            self.guards.tensors.append(value)
+        elif isinstance(value, types.FunctionType):
+            self._function(value)
+        elif isinstance(value, types.MethodType):
+            self.visit(value.__func__)
+            self.visit(value.__self__)
+        elif isinstance(value, functools.partial):
+            for part in (value.func, value.args, value.keywords):
+                self.visit(part)
+        elif isinstance(value, (list, tuple)):
+            self._items(value)
+        elif isinstance(value, dict):
+            self.guards.sizes.append((value, len(value)))
+            self._attributes(value, list(value))
+        elif isinstance(value, (set, frozenset)):
+            self.guards.sizes.append((value, len(value)))
+        elif isinstance(value, (Module, Optimiser)):
+            self._model(value)
+        elif not isinstance(value, _OPAQUE):
+            self._object(value)
+
+    def _attributes(self, mapping: Mapping[str, Any], keys: Sequence[str]) -> None:
+        for key in keys:
+            value = mapping.get(key, _MISSING)
+            self.guards.mappings.append((mapping, key))
+            self.guards.expected.append(value)
+            self.visit(value)
+
+    def _items(self, items: Sequence[Any]) -> None:
+        if len(items) > _LONGEST:
+            self.guards.sizes.append((items, len(items)))
+            return
+        if isinstance(items, list):
+            self.guards.items.append((items, list(items)))
+        for item in items:
+            self.visit(item)
+
+    def _model(self, model: Module | Optimiser) -> None:
+        skipped = getattr(model, "counters", ())
+        keys = [key for key in vars(model) if not key.startswith("_") and key not in skipped]
+        if isinstance(model, Module) and "training" not in keys:
+            keys.append("training")
+        self._attributes(vars(model), keys)
+        for name in ("forward", "update", "step"):
+            method = getattr(type(model), name, None)
+            if isinstance(method, types.FunctionType):
+                self.visit(method)
+
+    def _object(self, value: Any) -> None:
+        if isinstance(value, types.ModuleType) and _from_library(value.__name__, getattr(value, "__file__", None)):
+            return
+        attributes = getattr(value, "__dict__", {})
+        self._attributes(attributes, [name for name in sorted(self.names) if name in attributes])
+        slots = {name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())}
+        self._attributes(_Slots(value), sorted(self.names & slots))
+
+    def _function(self, function: types.FunctionType) -> None:
+        if _from_library(function.__module__ or "", function.__code__.co_filename):
+            return
+        named = set(_named(function.__code__))
+        self.names |= named
+        for cell in function.__closure__ or ():
+            content = _content(cell)
+            self.guards.cells.append((cell, content))
+            self.visit(content)
+        self._attributes(function.__globals__, [name for name in sorted(named) if name in function.__globals__])
+        self.visit(function.__defaults__)
+        self.visit(function.__kwdefaults__)
+        self.visit(getattr(function, "__wrapped__", None))
+
+
+def _from_library(module: str, file: str | None) -> bool:
+    """Whether code is not the user's: of this package, of the standard library or installed."""
+    return module.partition(".")[0] == _CORE or file is None or file.startswith(_LIBRARY)
+
+
+def _named(code: types.CodeType) -> Iterator[str]:
+    """The globals and attributes that code names, functions within it included."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _named(constant)
