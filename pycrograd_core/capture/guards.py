@@ -58,7 +58,7 @@ def collect(function: Callable[..., Any]) -> Guards:
     while True:  # until no code is found that names more attributes
         known = len(names)
         guards = Guards()
-        _Walk(guards, names).visit(function)
+        _Walk(guards, names).root(function)
         if len(names) == known:
             return guards
 
@@ -100,6 +100,16 @@ class _Walk:
         self.guards = guards
         self.names = names
         self.seen: dict[int, Any] = {}
+
+    def root(self, function: Callable[..., Any]) -> None:
+        """The step itself, whoever wrote it; functions of libraries that it calls are taken to depend on nothing."""
+        if isinstance(function, types.MethodType):
+            self._function(function.__func__, library=True)
+            self.visit(function.__self__)
+        elif isinstance(function, types.FunctionType):
+            self._function(function, library=True)
+        else:
+            self.visit(function)
 
     def visit(self, value: Any) -> None:
         """Watch what a value holds, each kind of value in its way."""
@@ -163,8 +173,11 @@ class _Walk:
         slots = {name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())}
         self._attributes(_Slots(value), sorted(self.names & slots))
 
-    def _function(self, function: types.FunctionType) -> None:
-        if _from_library(function.__module__ or "", function.__code__.co_filename):
+    def _function(self, function: Callable[..., Any], *, library: bool = False) -> None:
+        if not isinstance(function, types.FunctionType):
+            self.visit(function)
+            return
+        if not library and _from_library(function.__module__ or "", function.__code__.co_filename):
             return
         named = set(_named(function.__code__))
         self.names |= named

@@ -44,6 +44,9 @@ def run(
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run's folder [runs/NAME].")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
     as_json: Json = False,
+    no_capture: Annotated[
+        bool, typer.Option("--no-capture", help="Run every step op by op, as it is written.")
+    ] = False,
 ) -> None:
     """Train what a configuration describes.
 
@@ -57,7 +60,7 @@ def run(
         "--epochs": ("training.epochs", epochs),
         "--samples": ("data.samples", samples),
     })  # fmt: skip
-    train(load(config, [*(settings or []), *options]), out=out, resume=resume, as_json=as_json)
+    train(load(config, [*(settings or []), *options]), out=out, resume=resume, as_json=as_json, captured=not no_capture)
 
 
 def given(options: Mapping[str, tuple[str, str | int | None]]) -> list[Option]:
@@ -76,7 +79,7 @@ def load(path: Path, overrides: Sequence[str | Option]) -> TrainConfig:
 
 
 def train(
-    config: TrainConfig, *, out: Path | None = None, resume: bool = False, as_json: bool = False
+    config: TrainConfig, *, out: Path | None = None, resume: bool = False, as_json: bool = False, captured: bool = True
 ) -> dict[str, Any]:
     """Train with a progress display, unless the output is JSON. Returns the summary.
 
@@ -91,7 +94,7 @@ def train(
 
     observer = display(quiet=as_json)
     with _signals(observer.notice) as stop:
-        training = TrainingRun(config, out=out, resume=resume, observers=[observer])
+        training = TrainingRun(config, out=out, resume=resume, observers=[observer], captured=captured)
         stop.trainer = training.trainer
         try:
             with observer:

@@ -34,6 +34,7 @@ class TrainingRun:
         out: Path | None = None,
         resume: bool = False,
         observers: Sequence[Observer] = (),
+        captured: bool = True,
     ) -> None:
         began = time.perf_counter()
         self.matrix = build.find_backend(config)
@@ -41,7 +42,7 @@ class TrainingRun:
         self.config = replace(config, backend=self.matrix.backend)
         self.folder = (RunFolder.reopen if resume else RunFolder.create)(out, self.config)
         try:
-            self.trainer = self._trainer(observers)
+            self.trainer = self._trainer(observers, captured)
             self.trainer.began = began
             if resume:
                 self.folder.resume(self.trainer)
@@ -49,7 +50,7 @@ class TrainingRun:
             self.folder.abandon()
             raise
 
-    def _trainer(self, observers: Sequence[Observer]) -> Trainer:
+    def _trainer(self, observers: Sequence[Observer], captured: bool) -> Trainer:
         config, named = self.config, registries()
         loss = build.build_loss(config, named)
         train, validation = build.load_data(config)
@@ -69,6 +70,7 @@ class TrainingRun:
             schedule=build.build_schedule(config, named),
             clip_norm=config.training.clip_norm,
             observers=[self.folder, *observers],
+            captured=captured,
         )
 
     def execute(self) -> dict[str, Any]:
@@ -87,7 +89,7 @@ class TrainingRun:
             "kind": self.config.kind,
             "backend": self.matrix.backend,
             "device": self.matrix.device,
-            "captured": False,
+            "captured": self.trainer.captured,
             "seed": self.config.seed,
             "epochs": self.trainer.position.epoch,
             "steps": self.trainer.position.total_steps,
@@ -96,7 +98,7 @@ class TrainingRun:
             "validation": last.get("validation"),
             "seconds": {
                 "total": self.trainer.elapsed(),
-                "compile": 0.0,
+                "compile": self.trainer.compile_seconds,
                 "step_median": self.trainer.step_median(),
             },
             "environment": environment(self.matrix),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +18,18 @@ from pycrograd_core.optim import clip_grad_norm
 from pycrograd_core.tensor import Tensor
 
 from .checkpoint import Position
+from .steps import DeviceData, Steps
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from pycrograd_core.data import Dataset
     from pycrograd_core.nn import Module
     from pycrograd_core.optim import Optimiser, Schedule
 
     from .losses import Loss
 
-READ_EVERY = 0.2  # seconds between readings of the metrics: each waits for the device
+READ_EVERY = 0.2  # seconds between readings of the metrics, at most: each waits for the device
 
 
 class Interrupted(Exception):  # noqa: N818  not a failure: the run was asked to stop, and has
@@ -50,57 +53,30 @@ class Observer:
 
 
 @dataclass
-class DeviceData:
-    """A data set on the device: features n × inputs, targets n × 1 or n × outputs."""
-
-    features: Tensor
-    targets: Tensor
-
-    @classmethod
-    def upload(cls, dataset: Dataset, loss: Loss, like: Tensor) -> DeviceData:
-        """Copy a data set to where a tensor lives, once."""
-        targets = loss.targets(dataset)
-        place = like.like_indices if targets.dtype.kind == "i" else like.like
-        return cls(like.like(dataset.features), place(targets))
-
-    def rows(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Some rows, chosen on the device by n × 1 int32 indices that are there already."""
-        return self.features.take_rows(indices), self.targets.take_rows(indices)
-
-    def batches(self, order: Any, size: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The rows in an order, in batches, from batch number `first` on. The last one may be smaller."""
-        on_device = self.features.like_indices(order)
-        for start in range(first * size, len(on_device), size):
-            yield self.rows(on_device[start : start + size])
-
-    def __len__(self) -> int:
-        return self.features.rows
-
-
-@dataclass
 class Meter:
     """Sums of losses and of correct rows. Values stay on the device until they are read."""
 
     sums: dict[str, float] = field(default_factory=lambda: {"loss": 0.0, "correct": 0.0, "rows": 0.0})
     unread: list[tuple[Tensor, Tensor | None, int]] = field(default_factory=list)
 
-    def add(self, loss: Tensor, correct: Tensor | None, rows: int) -> None:
-        """Note one batch."""
-        self.unread.append((loss, correct, rows))
+    def add(self, losses: Tensor, correct: Tensor | None, rows: int) -> None:
+        """Note steps of `rows` rows each: what they lost and how many rows were correct, steps × 1."""
+        self.unread.append((losses, correct, rows))
 
     def read(self) -> int | None:
         """Bring the sums up to date. Returns how many batches ago the first loss was not finite, None if all were."""
-        bad = None
-        for position, (loss, correct, rows) in enumerate(self.unread):
-            value = loss.item()
-            if not math.isfinite(value) and bad is None:
-                bad = len(self.unread) - position
-            self.sums["loss"] += value * rows
-            self.sums["rows"] += rows
+        bad, count = None, 0
+        for losses, correct, rows in self.unread:
+            for value in losses.host()[:, 0].tolist():
+                if not math.isfinite(value) and bad is None:
+                    bad = count
+                self.sums["loss"] += value * rows
+                self.sums["rows"] += rows
+                count += 1
             if correct is not None:
-                self.sums["correct"] += correct.item()
+                self.sums["correct"] += sum(correct.host()[:, 0].tolist())
         self.unread.clear()
-        return bad
+        return None if bad is None else count - bad
 
     def metrics(self, counted: bool) -> dict[str, float]:
         """Means over the rows so far."""
@@ -128,6 +104,7 @@ class Trainer:
         schedule: Callable[[int], Schedule] | None = None,
         clip_norm: float | None = None,
         observers: Sequence[Observer] = (),
+        captured: bool = True,
     ) -> None:
         like = optimiser.parameters[0]
         self.model, self.loss, self.optimiser = model, loss, optimiser
@@ -142,6 +119,10 @@ class Trainer:
         self.meter = Meter()
         self.history: list[dict[str, Any]] = []
         self.step_seconds: list[float] = []
+        self.captured = captured
+        self._training = Steps(self._step, captured)
+        self._judging = Steps(self._judge, captured)
+        self._interval = 1  # steps between two readings of the metrics
         self.stop_requested = False
         self.began = time.perf_counter()  # what `elapsed` counts from; a run that first loads its data says when it did
 
@@ -172,19 +153,14 @@ class Trainer:
     def _epoch(self) -> None:
         self._epoch_began = time.perf_counter() - self.position.seconds
         order = epoch_order(len(self.train), self.seed, self.position.epoch)
-        start = last_read = time.perf_counter()
-        for x, targets in self.train.batches(order, self.batch_size, self.position.step):
+        last_told = time.perf_counter()
+        while self.position.step < self.steps_per_epoch:
             self._heed()
-            self._step(x, targets)
-            now = time.perf_counter()
-            self.step_seconds.append(now - start)
-            start = now
-            if now - last_read > READ_EVERY:
-                self._read()
-                last_read = now
+            self._advance(order)
+            if time.perf_counter() - last_told > READ_EVERY:
+                last_told = time.perf_counter()
                 for observer in self.observers:
                     observer.stepped(self, self.meter.metrics(self.loss.correct is not None))
-        self._read()
         self._set_rate(self.position.total_steps - 1)  # a run resumed after an epoch's last step has yet to
         record: dict[str, Any] = {
             "epoch": self.position.epoch + 1,
@@ -205,9 +181,31 @@ class Trainer:
         for observer in self.observers:
             observer.epoch_ended(self, record)
 
-    def _step(self, x: Tensor, targets: Tensor) -> None:
-        """Forward, loss, backward, update on a batch."""
-        self._set_rate(self.position.total_steps)
+    def _advance(self, order: NDArray[Any]) -> None:
+        """The next steps of an epoch: as many as there are between two readings."""
+        rows = _batches(order, self.batch_size, self.position.step, self._interval)
+        each = []
+        if self.factor is not None:
+            first = self.position.total_steps
+            rates = [[self.base_rate * self.factor(first + number)] for number in range(len(rows))]
+            each.append(self.optimiser.rate.like(rates))
+        began, compiling = time.perf_counter(), self._training.compile_seconds
+        losses, correct = self._training.run(self.train, rows, each)
+        self.meter.add(losses, correct, rows.shape[1])
+        self.position.step += len(rows)
+        self.position.total_steps += len(rows)
+        self._read()
+        seconds = time.perf_counter() - began - (self._training.compile_seconds - compiling)
+        self.step_seconds += [seconds / len(rows)] * len(rows)
+        if seconds > READ_EVERY:
+            self._interval = max(1, self._interval // 2)
+        elif seconds < READ_EVERY / 2 and len(rows) == self._interval:
+            self._interval *= 2
+
+    def _step(self, x: Tensor, targets: Tensor, rate: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Forward, loss, backward, update on a batch, at a scheduled rate. Returns the loss and how many were right."""
+        if rate is not None:
+            self.optimiser.rate.assign(rate)
         outputs = self.model(x)
         loss = self.loss.value(outputs, targets)
         self.optimiser.zero_grad()
@@ -215,26 +213,34 @@ class Trainer:
         if self.clip_norm is not None:
             clip_grad_norm(self.optimiser.parameters, self.clip_norm)
         self.optimiser.step()
+        return loss, self.loss.correct(outputs, targets) if self.loss.correct else None
+
+    def _judge(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The loss of a batch, and how many were correct."""
+        outputs = self.model(x)
         correct = self.loss.correct(outputs, targets) if self.loss.correct else None
-        self.meter.add(loss, correct, x.rows)
-        self.position.step += 1
-        self.position.total_steps += 1
+        return self.loss.value(outputs, targets), correct
 
     def evaluate(self, data: DeviceData, before_batch: Callable[[], None] = lambda: None) -> dict[str, float]:
         """The metrics of the model on other data, without training on it."""
-        meter = Meter()
+        meter, done, order = Meter(), 0, np.arange(len(data))
         self.model.eval()
         try:
             with no_grad():
-                for x, targets in data.batches(range(len(data)), self.batch_size):
+                while done * self.batch_size < len(data):
                     before_batch()
-                    outputs = self.model(x)
-                    correct = self.loss.correct(outputs, targets) if self.loss.correct else None
-                    meter.add(self.loss.value(outputs, targets), correct, x.rows)
+                    rows = _batches(order, self.batch_size, done, self._interval)
+                    meter.add(*self._judging.run(data, rows), rows.shape[1])
+                    done += len(rows)
         finally:
             self.model.train()
         meter.read()
         return meter.metrics(self.loss.correct is not None)
+
+    @property
+    def compile_seconds(self) -> float:
+        """What tracing and compiling took so far."""
+        return self._training.compile_seconds + self._judging.compile_seconds
 
     def step_median(self) -> float | None:
         """The median time of a step, in seconds, of the steps since the run was started or resumed."""
@@ -272,3 +278,11 @@ class Trainer:
         for observer in self.observers:
             observer.stopped(self)
         raise Interrupted
+
+
+def _batches(order: NDArray[Any], size: int, first: int, most: int) -> NDArray[Any]:
+    """Of an order the batches from number `first` on, at most so many, steps × rows. A smaller last one comes alone."""
+    whole = min(len(order) // size - first, most)
+    if whole > 0:
+        return order[first * size : (first + whole) * size].reshape(whole, size)
+    return order[first * size :].reshape(1, -1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pycrograd_core.training import build
+from pycrograd_core.training import build, trainer
 from pycrograd_core.training.trainer import Trainer
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -30,15 +30,16 @@ def heeded():
 
 def signalled(monkeypatch, number, times=1, step=STEP):
     """Send this process signals before a step, as a user would who presses Ctrl-C just then."""
-    original = Trainer._step
+    original = Trainer._advance
 
-    def call(self, x, targets):
+    def call(self, order):
         if self.position.total_steps == step - 1:
             for _ in range(times):
                 os.kill(os.getpid(), number)
-        original(self, x, targets)
+        original(self, order)
 
-    monkeypatch.setattr(Trainer, "_step", call)
+    monkeypatch.setattr(Trainer, "_advance", call)
+    monkeypatch.setattr(trainer, "READ_EVERY", -1)  # one step between two readings
 
 
 @pytest.fixture
@@ -111,8 +112,8 @@ def test_a_second_signal_in_the_midst_of_saving(here, cli, outcome, whole, monke
     trainers = []
     with monkeypatch.context() as patch:
         signalled(patch, signal.SIGINT)
-        step = Trainer._step
-        patch.setattr(Trainer, "_step", lambda self, *batch: (step(self, *batch), trainers.append(self)))
+        advance = Trainer._advance
+        patch.setattr(Trainer, "_advance", lambda self, order: (advance(self, order), trainers.append(self)))
         patch.setattr(os, "fsync", fsync)
         assert cli("run", "tiny.yaml", "--out", "run").code == 130
     assert checkpoints() == ["step-00000003.safetensors"], "and no half-written file"

@@ -16,7 +16,7 @@ from pathlib import Path
 import safetensors.numpy  # noqa: F401  so that it is there before the first fork
 
 from pycrograd_core.config import load_config
-from pycrograd_core.training import TrainingRun, registries
+from pycrograd_core.training import TrainingRun, registries, trainer
 from pycrograd_core.training.trainer import Trainer
 
 OUT = Path("run")
@@ -51,7 +51,8 @@ def train(config, resume, dies_at=None):
             return call
 
         os.fsync, Path.open, Path.replace = counted(os.fsync), counted(Path.open), counted(Path.replace)
-        Path.unlink, Trainer._step = counted(Path.unlink), counted(Trainer._step)
+        Path.unlink, Trainer._advance = counted(Path.unlink), counted(Trainer._advance)
+        trainer.READ_EVERY = -1  # one step between two readings
         TrainingRun(config, out=OUT, resume=resume).execute()
         code = 0
     finally:

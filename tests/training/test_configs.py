@@ -125,7 +125,7 @@ def check_summary(summary, config, run):
     assert set(summary["environment"]["backend"]) == {"distribution", "version", "runtime", "devices"}
     told = [summary[key] for key in ("name", "kind", "backend", "device", "captured", "seed", "epochs")]
     matrix = run.matrix
-    expected = [config.name, "train", matrix.backend, matrix.device, False, config.seed, config.training.epochs]
+    expected = [config.name, "train", matrix.backend, matrix.device, True, config.seed, config.training.epochs]
     assert told == expected
     assert summary["steps"] == config.training.epochs * math.ceil(len(run.trainer.train) / config.training.batch_size)
     for metrics in filter(None, (summary["train"], summary["validation"])):
