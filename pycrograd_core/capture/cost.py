@@ -21,3 +21,12 @@ def kernels(body: Iterable[Step]) -> list[Step]:
 def traffic(step: Step) -> int:
     """Bytes read and written by a kernel that reads each input once and writes each output once."""
     return sum(value.bytes for value in dict.fromkeys((*step.inputs, *step.outputs)))
+
+
+def size(count: float) -> str:
+    """A number of bytes in the unit that suits it."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.4g} {unit}"
+        count /= 1024
+    return f"{count:.4g} GiB"

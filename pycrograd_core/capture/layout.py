@@ -11,28 +11,35 @@ import math
 from bisect import bisect, insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 BEND = 9.0  # the width of a wire that passes a layer
 SPACE, CLEAR, GAP = 26.0, 5.0, 44.0  # between boxes, beside a wire, between layers
+PORT = 18.0  # between the ends of two wires at a box
 MARGIN = 18.0  # of a frame around its members
-ORDERINGS, PLACINGS = 10, 8  # sweeps down and up
+ORDERINGS, PLACINGS = 12, 24  # sweeps down and up
 
+Size = tuple[float, float, float, float]  # left and right of its wires; height, and that of the box
 Wire = tuple[int, Sequence[int]]  # from a node to others, all of them in later layers
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A node or a bend: its middle, and its size."""
+    """A node or a bend: where its wires are attached, and what it takes to the left and to the right, and its box in height."""
 
     x: float
     y: float
-    width: float
+    left: float
+    right: float
     height: float
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """`spots` of the nodes; the arcs of each wire as points from top to bottom; the box of each frame; all the space."""
+    """`spots` of the nodes; the arcs of each wire as points from top to bottom; the box of each frame; all the space.
+
+    The last arc of each way ends at a node: it has four points, and one that ends at a bend has five.
+    """
 
     spots: list[Spot]
     wires: list[list[list[tuple[float, float]]]]
@@ -45,7 +52,8 @@ class Layout:
 class _Grid:
     """Nodes and bends, layer by layer. A `band` is a frame's number; what is outside of frames has the last."""
 
-    width: list[float]
+    left: list[float]
+    right: list[float]
     layer: list[int]
     band: list[int]
     nodes: int
@@ -56,8 +64,9 @@ class _Grid:
 
     def bend(self, layer: int, band: int) -> int:
         """A new bend."""
-        number = len(self.width)
-        self.width.append(BEND)
+        number = len(self.left)
+        self.left.append(BEND / 2)
+        self.right.append(BEND / 2)
         self.layer.append(layer)
         self.band.append(band)
         self.rows[layer].append(number)
@@ -67,14 +76,12 @@ class _Grid:
 
     def room(self, left: int, right: int) -> float:
         """What there must be between the middles of two neighbours."""
-        gap = SPACE if left < self.nodes and right < self.nodes else CLEAR
-        if min(left, right) < self.nodes <= max(left, right):
-            gap = 3 * CLEAR
-        return (self.width[left] + self.width[right]) / 2 + gap
+        boxes = (left < self.nodes) + (right < self.nodes)
+        return self.right[left] + self.left[right] + (CLEAR, 3 * CLEAR, SPACE)[boxes]
 
 
 def arrange(
-    sizes: Sequence[tuple[float, float]],
+    sizes: Sequence[Size],
     layers: Sequence[int],
     wires: Sequence[Wire],
     frames: Sequence[Sequence[int]] = (),
@@ -87,7 +94,7 @@ def arrange(
 
 
 def _grid(
-    sizes: Sequence[tuple[float, float]],
+    sizes: Sequence[Size],
     layers: Sequence[int],
     wires: Sequence[Wire],
     frames: Sequence[Sequence[int]],
@@ -100,7 +107,7 @@ def _grid(
     for number, members in enumerate(frames):
         for node in members:
             band[node] = number
-    grid = _Grid([width for width, _ in sizes], list(layers), band, count, rows)
+    grid = _Grid([each[0] for each in sizes], [each[1] for each in sizes], list(layers), band, count, rows)
     grid.above, grid.below = [[] for _ in range(count)], [[] for _ in range(count)]
     for source, targets in wires:
         last, arcs = source, []
@@ -128,7 +135,7 @@ def _order(grid: _Grid) -> None:
         down = sweep % 2 == 0
         neighbours = grid.above if down else grid.below
         rows = grid.rows if down else grid.rows[::-1]
-        for before, row in zip(rows, rows[1:], strict=False):
+        for before, row in pairwise(rows):
             place = {node: position / max(len(before) - 1, 1) for position, node in enumerate(before)}
             own = {node: position / max(len(row) - 1, 1) for position, node in enumerate(row)}
 
@@ -148,7 +155,7 @@ def _order(grid: _Grid) -> None:
 def _crossings(grid: _Grid) -> int:
     """How many pairs of arcs cross."""
     total = 0
-    for row, lower in zip(grid.rows, grid.rows[1:], strict=False):
+    for row, lower in pairwise(grid.rows):
         place = {node: position for position, node in enumerate(lower)}
         seen: list[int] = []
         for node in row:
@@ -167,7 +174,7 @@ def _place(grid: _Grid, frames: int) -> tuple[list[float], list[tuple[int, int, 
 
     Frames come one after the other from left to right, then what is in none: it stays right of the frames it passes.
     """
-    middles = [0.0] * len(grid.width)
+    middles = [0.0] * len(grid.left)
     edges = [-math.inf] * len(grid.rows)  # what is taken already, by layer
     boxes = []
     for band in range(frames + 1):
@@ -183,11 +190,11 @@ def _place(grid: _Grid, frames: int) -> tuple[list[float], list[tuple[int, int, 
             for layer in inner:
                 starts[layer] = left + MARGIN
         _sway(grid, rows, band, middles, starts)
-        ends = [max((middles[n] + grid.width[n] / 2 + SPACE for n in row), default=-math.inf) for row in rows]
+        ends = [max((middles[n] + grid.right[n] + SPACE for n in row), default=-math.inf) for row in rows]
         edges = list(map(max, edges, ends))
         if framed:
             right = max(ends[layer] for layer in inner) - SPACE + MARGIN
-            lowest = min(middles[n] - grid.width[n] / 2 for layer in inner for n in rows[layer]) - MARGIN
+            lowest = min(middles[n] - grid.left[n] for layer in inner for n in rows[layer]) - MARGIN
             boxes.append((used[0], used[-1], lowest, right))
             for layer in inner:
                 edges[layer] = right + SPACE
@@ -199,22 +206,30 @@ def _sway(grid: _Grid, rows: list[list[int]], band: int, middles: list[float], s
     for layer, row in enumerate(rows):
         x = starts[layer] if math.isfinite(starts[layer]) else 0.0
         for node in row:
-            middles[node] = x + grid.width[node] / 2
-            x += grid.width[node] + SPACE
+            middles[node] = x + grid.left[node]
+            x += grid.left[node] + grid.right[node] + SPACE
     widest = max(range(len(rows)), key=lambda layer: middles[rows[layer][-1]] if rows[layer] else 0.0)
     down, up = list(range(len(rows))), list(reversed(range(len(rows))))
     passes = [(down[widest:], grid.above), (up[len(rows) - 1 - widest :], grid.below)]
     passes += [(down, grid.above), (up, grid.below)] * (PLACINGS // 2)
     for order, neighbours in passes:
         for layer in order:
-            wishes = []
-            for node in rows[layer]:
-                near = [other for other in neighbours[node] if grid.band[other] <= band]
-                straight = [other for other in near if node >= grid.nodes and other >= grid.nodes]
-                wish = sum(middles[other] for other in near) / len(near) if near else middles[node]
-                wishes.append((wish, 30.0 if straight else 4.0 if near else 0.2))
+            wishes = [_wish(grid, node, neighbours[node], band, middles) for node in rows[layer]]
             for node, x in zip(rows[layer], _apart(rows[layer], wishes, grid.room, starts[layer], grid), strict=True):
                 middles[node] = x
+
+
+def _wish(grid: _Grid, node: int, neighbours: list[int], band: int, middles: list[float]) -> tuple[float, float]:
+    """Where a node wants to be, and how much: boxes below boxes, those with more to come first, wires straight."""
+    near = [other for other in neighbours if grid.band[other] <= band]
+    alike = [other for other in near if (other < grid.nodes) == (node < grid.nodes)]
+    chosen = alike or near
+    if not chosen:
+        return middles[node], 0.2
+    wish = sum(middles[other] for other in chosen) / len(chosen)
+    if node < grid.nodes:
+        return wish, 40.0 if grid.above[node] and grid.below[node] else 4.0
+    return wish, 30.0 if alike else 2.0
 
 
 def _apart(
@@ -228,7 +243,7 @@ def _apart(
     if not row:
         return []
     shift, total = [0.0], 0.0
-    for left, right in zip(row, row[1:], strict=False):
+    for left, right in pairwise(row):
         total += room(left, right)
         shift.append(total)
     blocks: list[list[float]] = []  # mean wish, weight, members
@@ -240,7 +255,7 @@ def _apart(
             other[0] = (other[0] * other[1] + mean * weighs) / (other[1] + weighs)
             other[1] += weighs
             other[2] += members
-    lowest = start + grid.width[row[0]] / 2
+    lowest = start + grid.left[row[0]]
     bases = [max(mean, lowest) for mean, _, members in blocks for _ in range(int(members))]
     return [base + moved for base, moved in zip(bases, shift, strict=True)]
 
@@ -250,26 +265,23 @@ def _apart(
 
 def _drawn(
     grid: _Grid,
-    sizes: Sequence[tuple[float, float]],
+    sizes: Sequence[Size],
     middles: list[float],
     boxes: list[tuple[int, int, float, float]],
 ) -> Layout:
     """Coordinates, moved so that they begin at 0."""
-    left = min([middles[n] - grid.width[n] / 2 for n in range(len(middles))] + [box[2] for box in boxes], default=0.0)
+    left = min([middles[n] - grid.left[n] for n in range(len(middles))] + [box[2] for box in boxes], default=0.0)
     tops, bottoms, y = [], [], MARGIN if boxes else 0.0
     for row in grid.rows:
         tops.append(y)
-        y += max((sizes[node][1] for node in row if node < grid.nodes), default=0.0)
+        y += max((sizes[node][2] for node in row if node < grid.nodes), default=0.0)
         bottoms.append(y)
         y += GAP
     spots = []
-    for node, (width, height) in enumerate(sizes):
-        layer = grid.layer[node]
-        spots.append(Spot(middles[node] - left, (tops[layer] + bottoms[layer]) / 2, width, height))
-    for node in range(grid.nodes, len(middles)):
-        layer = grid.layer[node]
-        height = bottoms[layer] - tops[layer]
-        spots.append(Spot(middles[node] - left, (tops[layer] + bottoms[layer]) / 2, BEND, height))
+    for node, layer in enumerate(grid.layer):
+        height = sizes[node][3] if node < grid.nodes else bottoms[layer] - tops[layer]
+        middle = (tops[layer] + bottoms[layer]) / 2
+        spots.append(Spot(middles[node] - left, middle, grid.left[node], grid.right[node], height))
     ports = _ports(grid, spots)
     wires = []
     for arcs in grid.arcs:
@@ -290,7 +302,7 @@ def _drawn(
         (x - left, tops[first] - MARGIN, right - x, bottoms[last] - tops[first] + 2 * MARGIN)
         for first, last, x, right in boxes
     ]
-    width = max([spot.x + spot.width / 2 for spot in spots] + [x + across for x, _, across, _ in frames], default=0.0)
+    width = max([spot.x + spot.right for spot in spots] + [x + across for x, _, across, _ in frames], default=0.0)
     height = max([y - GAP if grid.rows else 0.0] + [y + high for _, y, _, high in frames])
     return Layout(spots[: grid.nodes], wires, frames, width, height)
 
@@ -300,7 +312,7 @@ def _ports(grid: _Grid, spots: list[Spot]) -> dict[tuple[int, int], float]:
     ports = {}
     for node, uppers in enumerate(grid.above):
         uppers = sorted(set(uppers), key=lambda upper: (spots[upper].x, upper))
-        step = min(22.0, spots[node].width * 0.7 / max(len(uppers), 1)) if node < grid.nodes else 0.0
+        step = PORT if node < grid.nodes else 0.0
         for position, upper in enumerate(uppers):
             ports[upper, node] = spots[node].x + step * (position - (len(uppers) - 1) / 2)
     return ports

@@ -21,6 +21,7 @@ class Recorder:
     def __init__(self, matrix: type[Matrix]) -> None:
         self.matrix = matrix
         self.kind = symbols(self, matrix)
+        self.closed = False  # once the trace is over, nothing is recorded any more
         self.body: list[Instruction] = []
         self.arguments: list[Value] = []
         self.states: dict[Value, Matrix] = {}

@@ -10,11 +10,11 @@ FEWEST = 3  # times that it must come
 
 
 class Block(NamedTuple):
-    """`count` times the same `length` keys, from position `start` on."""
+    """`times` times the same `length` keys, from position `start` on."""
 
     start: int
     length: int
-    count: int
+    times: int
 
 
 def repeats(keys: Sequence[Hashable]) -> list[Block]:
@@ -24,11 +24,11 @@ def repeats(keys: Sequence[Hashable]) -> list[Block]:
     while start < len(keys):
         best = Block(start, 1, 1)
         for length in range(1, min(LONGEST, (len(keys) - start) // FEWEST) + 1):
-            count = _times(keys, start, length)
-            if count >= FEWEST and count * length > best.count * best.length:
-                best = Block(start, length, count)
+            times = _times(keys, start, length)
+            if times >= FEWEST and times * length > best.times * best.length:
+                best = Block(start, length, times)
         blocks.append(best)
-        start += best.count * best.length
+        start += best.times * best.length
     return blocks
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +16,8 @@ from pycrograd_core.tensor import Tensor
 
 from .symbolic import SymbolicMatrix, forgotten
 
-Build = Callable[[Sequence[Matrix], Sequence[Tensor]], Any]  # (outputs, arguments) -> what the step returns
+Make = Callable[[Sequence[Matrix], Sequence[Tensor]], Tensor]  # of (outputs, arguments)
+Arrange = Callable[[Sequence[Tensor]], Any]
 
 NO_GRAPH = (
     "a captured step keeps no graph of what it returns: "
@@ -33,14 +35,20 @@ class Kept:
 
 @dataclass(frozen=True)
 class Template:
-    """`build(outputs, arguments)` makes the step's result. Equal descriptions mean equal results of equal outputs.
+    """How to make a step's result. Equal descriptions mean equal results of equal outputs.
 
-    `refers`: it hands out an argument, or memory of one.
+    `makes` makes each tensor of it once, `arrange` puts them where they belong. `refers`: it hands out an argument, or
+    memory of one.
     """
 
-    build: Build
+    makes: tuple[Make, ...]
+    arrange: Arrange
     description: tuple[Any, ...]
     refers: bool
+
+    def build(self, outputs: Sequence[Matrix], arguments: Sequence[Tensor]) -> Any:
+        """The result."""
+        return self.arrange([make(outputs, arguments) for make in self.makes])
 
 
 def templated(
@@ -52,8 +60,9 @@ def templated(
     that it stands for: a tensor that shares it (`detach`) still does. `arguments` are the symbols of the arguments.
     """
     building = _Building(kept, places, {id(x): position for position, x in reversed(list(enumerate(arguments)))})
-    build = building.value(result)
-    return Template(build, tuple(building.description), building.refers), building.outputs
+    arrange = building.value(result)
+    template = Template(tuple(building.makes), arrange, tuple(building.description), building.refers)
+    return template, building.outputs
 
 
 class _Building:
@@ -62,36 +71,38 @@ class _Building:
         self.outputs: list[SymbolicMatrix] = []
         self.description: list[Any] = []
         self.refers = False
-        self._known: dict[int, tuple[int, Build]] = {}
+        self.makes: list[Make] = []
+        self._numbers: dict[int, int] = {}
 
-    def value(self, value: Any) -> Build:
-        """How to build any part of a result."""
+    def value(self, value: Any) -> Arrange:
+        """How to arrange any part of a result."""
         if isinstance(value, Tensor):
-            if id(value) not in self._known:
-                self._known[id(value)] = len(self._known), self.tensor(value)
-            number, build = self._known[id(value)]
+            if id(value) not in self._numbers:
+                self._numbers[id(value)] = len(self.makes)
+                self.makes.append(self.tensor(value))
+            number = self._numbers[id(value)]
             self.description.append(("tensor", number))
-            return build
+            return operator.itemgetter(number)
         if isinstance(value, (tuple, list)):
             self.description.append((type(value), len(value)))
             parts, container = [self.value(each) for each in value], type(value)
             if hasattr(value, "_fields"):
-                return lambda outputs, given: container(*[part(outputs, given) for part in parts])
-            return lambda outputs, given: container([part(outputs, given) for part in parts])
+                return lambda tensors: container(*[part(tensors) for part in parts])
+            return lambda tensors: container([part(tensors) for part in parts])
         if isinstance(value, dict):
             self.description.append((dict, tuple(value)))
             items = {key: self.value(each) for key, each in value.items()}
-            return lambda outputs, given: {key: item(outputs, given) for key, item in items.items()}
+            return lambda tensors: {key: item(tensors) for key, item in items.items()}
         if value is None or isinstance(value, (bool, int, float, str)):
             self.description.append((type(value), repr(value)))
-            return lambda outputs, given: value
+            return lambda tensors: value
         raise CaptureError(
             f"a captured step returns a {type(value).__name__}: return tensors, numbers, text or None, "
             "in tuples, lists and dictionaries"
         )
 
-    def tensor(self, x: Tensor) -> Build:
-        """How to build a tensor: it is one that exists, or shares memory with one, or is an output."""
+    def tensor(self, x: Tensor) -> Make:
+        """How to make a tensor: it is one that exists, or shares memory with one, or is an output."""
         if id(x) in self.kept:
             position, itself = self.kept[id(x)].position, self.kept[id(x)].tensor
             self.description.append(("kept", id(itself) if position is None else position))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from .program import Instruction, Program, Region, Step, Value, flat, uses
 
@@ -56,9 +55,10 @@ def labels(program: Program, names: Mapping[Value, str]) -> dict[Value, str]:
         if not isinstance(constant.content, bytes):
             known[value] = number(constant.content)
     made = {step.output for step in program.instructions} - names.keys()
-    known.update({value: f"{names[state]}′" for state, value in program.updates.items() if state in names & known.keys() and value in made})
-    known.update(names)
-    return known
+    for state, value in program.updates.items():
+        if state in names and value in made:
+            known[value] = f"{names[state]}′"
+    return {**known, **names}
 
 
 def dimensions(value: Value) -> str:
@@ -74,8 +74,12 @@ def number(content: float) -> str:
 
 def parameters(step: Instruction) -> list[str]:
     """What an op was told besides its inputs; transposed operands are shown as such, and None and False say nothing."""
-    said: Iterable[tuple[str, Any]] = (item for item in step.params.items() if item[0] not in TRANSPOSED)
-    return [f"{name}={number(value) if isinstance(value, float) else value}" for name, value in said if value is not None]
+    said = {name: value for name, value in step.params.items() if name not in TRANSPOSED}
+    return [
+        f"{name}={number(value) if isinstance(value, float) else value}"
+        for name, value in said.items()
+        if value is not None and value is not False
+    ]
 
 
 def call(step: Instruction, known: Mapping[Value, str], before: Value | None = None) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from html import escape
 
-from .draw import Graph, Node
-from .layout import Layout, Spot, arrange
+from .draw import Graph, Node, Pill
+from .layout import Layout, Size, Spot, arrange
 
 LETTER = 7.25  # the width of a character in the drawing's font
 LINE, CHIP, HEAD, PAD = 16.0, 22.0, 18.0, 8.0  # heights: of a note, an op in a region, a region's kind; what is around
-TOP, SIDE, KEY = 84.0, 28.0, 17.0  # what is above and beside the drawing; the width of a key's sample
+PILL, BETWEEN, REACH = 24.0, 6.0, 22.0  # the height of a pill, what is between two, and the arrow to the box
+TOP, SIDE, KEY = 92.0, 28.0, 17.0  # what is above and beside the drawing; the width of a key's sample
 KINDS = {  # what a key says: a colour of the fill and one of the line, for light screens and for dark ones
     "argument": ("argument", "#e0edff", "#1d4ed8", "#172a4a", "#7aa5f8"),
     "state": ("state", "#fdf0d5", "#b45309", "#3a2a10", "#e8a33d"),
@@ -22,7 +23,6 @@ KINDS = {  # what a key says: a colour of the fill and one of the line, for ligh
     "cross_entropy": ("cross-entropy", "#fbe8ef", "#be123c", "#3c1622", "#f0718f"),
     "update": ("update", "#fdf0d5", "#b45309", "#33270f", "#e8a33d"),
 }
-OTHER = ("#f5f7fa", "#9aa5b1", "#1f2933", "#616e7c")
 STYLE = """
   text { font: 12px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: #1f2933; white-space: pre }
   .title { font: 600 18px system-ui, sans-serif } .small { font: 12px system-ui, sans-serif; fill: #52606d }
@@ -54,11 +54,11 @@ def svg(graph: Graph) -> str:
     width = round(max(layout.width, across, len(graph.subtitle) * 6.4, 360) + 2 * SIDE)
     height = round(layout.height + TOP + SIDE)
     drawing = _frames(graph, layout) + _wires(graph, layout)
-    drawing += [_box(node, spot) for node, spot in zip(graph.nodes, layout.spots, strict=True)]
+    drawing += [_node(node, spot) for node, spot in zip(graph.nodes, layout.spots, strict=True)]
     left = (width - layout.width) / 2
+    box = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        'role="img" aria-labelledby="t">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {box} role="img" aria-labelledby="t">',
         f'<title id="t">{escape(graph.title)}: {escape(graph.subtitle)}</title>',
         f"<style>{_style()}</style>",
         f'<rect width="{width}" height="{height}" class="sheet"/>',
@@ -83,6 +83,7 @@ def _style() -> str:
 def _keys(graph: Graph) -> tuple[list[str], float]:
     """What the colours of this drawing mean, and how wide the row is."""
     found = {_colours(node.kind) for node in graph.nodes}
+    found |= {_colours(pill.kind) for node in graph.nodes for pill in (*node.inputs, *node.results)}
     parts, x = [], SIDE
     for kind, (says, *_) in KINDS.items():
         if kind in found:
@@ -92,28 +93,33 @@ def _keys(graph: Graph) -> tuple[list[str], float]:
     return parts, x - SIDE
 
 
+def _says(kind: str) -> str:
+    return KINDS[kind][0] if kind in KINDS else kind
+
+
 def _colours(kind: str) -> str:
     """The class that colours a kind: an updated state looks as a state does, an unknown kind of region as an op."""
     return "state" if kind == "updated" else kind if kind in KINDS else "op"
 
 
-def _size(node: Node) -> tuple[float, float]:
-    """What a node needs."""
+def _size(node: Node) -> Size:
+    """What a node needs to the left and to the right of its middle, in height, and the height of its box."""
+    wide, high = _box_size(node)
+    sides = [max((_wide(pill) for pill in pills), default=-REACH) + REACH for pills in (node.inputs, node.results)]
+    most = max(len(node.inputs), len(node.results))
+    return wide / 2 + sides[0], wide / 2 + sides[1], max(high, most * (PILL + BETWEEN) - BETWEEN), high
+
+
+def _box_size(node: Node) -> tuple[float, float]:
     longest = max(map(len, (*node.lines, *node.note)))
-    if _pill(node):
-        return longest * LETTER + (30 if node.kind in ("argument", "output", "feed") else 22), 26.0
-    notes = LINE * len(node.note)
-    if _region(node):
-        return longest * LETTER + 4 * PAD, HEAD + CHIP * len(node.lines) + notes + 1.5 * PAD
-    return longest * LETTER + 2.5 * PAD, LINE * len(node.lines) + notes + 1.5 * PAD
+    notes = LINE * len(node.note) + 1.5 * PAD
+    if node.kind == "op":
+        return longest * LETTER + 2.5 * PAD, LINE * len(node.lines) + notes
+    return longest * LETTER + 4 * PAD, HEAD + CHIP * len(node.lines) + notes
 
 
-def _pill(node: Node) -> bool:
-    return not node.note
-
-
-def _region(node: Node) -> bool:
-    return node.kind != "op" and not _pill(node)
+def _wide(pill: Pill) -> float:
+    return len(pill.text) * LETTER + 22
 
 
 def _text(x: float, y: float, content: str, kind: str = "", anchor: str = "middle") -> str:
@@ -121,62 +127,88 @@ def _text(x: float, y: float, content: str, kind: str = "", anchor: str = "middl
     return f'<text x="{x:.1f}" y="{y:.1f}"{named} text-anchor="{anchor}">{escape(content)}</text>'
 
 
-def _box(node: Node, spot: Spot) -> str:
-    """A node with its words, and what is known of it as a tooltip."""
-    left, top = spot.x - spot.width / 2, spot.y - spot.height / 2
-    parts = [f"<g><title>{escape(node.tip)}</title>", _outline(node, left, top, spot)]
-    if _pill(node):
-        parts.append(_text(spot.x, spot.y + 4, node.lines[0]))
-    else:
-        y = top + PAD / 2
-        if _region(node):
-            parts.append(_text(left + PAD, y + 12, KINDS[node.kind][0] if node.kind in KINDS else node.kind, "kind", "start"))
-            y += HEAD
+def _rect(x: float, y: float, wide: float, high: float, corner: float, kind: str) -> str:
+    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{high:.1f}" rx="{corner:.1f}" class="{kind}"/>'
+
+
+def _titled(tip: str, parts: list[str], kind: str = "") -> str:
+    """A group with a tooltip."""
+    named = f' class="{kind}"' if kind else ""
+    return f"<g{named}><title>{escape(tip)}</title>{''.join(parts)}</g>"
+
+
+def _node(node: Node, spot: Spot) -> str:
+    """A kernel, with its pills to the left and right."""
+    wide, high = _box_size(node)
+    left, right, top = spot.x - wide / 2, spot.x + wide / 2, spot.y - high / 2
+    parts = [_titled(node.tip, [_rect(left, top, wide, high, 8, _colours(node.kind)), *_words(node, left, top, wide)])]
+    for pills, inward in ((node.inputs, True), (node.results, False)):
+        y = spot.y - (len(pills) * (PILL + BETWEEN) - BETWEEN) / 2 + PILL / 2
+        for pill in pills:
+            x = left - REACH - _wide(pill) if inward else right + REACH
+            start, end = (left - REACH, left) if inward else (right, right + REACH)
+            level = min(max(y, top + 8), top + high - 8)  # where the arrow meets the box
+            begin, finish = (y, level) if inward else (level, y)
+            arrow = [
+                f'<path d="M{start:.1f},{begin:.1f} L{end - 6:.1f},{finish:.1f} h6"/>',
+                _head(end, finish, "right"),
+            ]
+            parts.append(_titled(pill.tip, arrow, "wire writes" if pill.kind == "updated" else "wire"))
+            text = _text(x + _wide(pill) / 2, y + (5.5 if _colours(pill.kind) == "state" else 4), pill.text)
+            parts.append(_titled(pill.tip, [_outline(pill, x, y - PILL / 2), text]))
+            y += PILL + BETWEEN
+    return "\n".join(parts)
+
+
+def _words(node: Node, left: float, top: float, wide: float) -> list[str]:
+    """What is written in a box: in that of a region, its kind and a chip for each op."""
+    parts, y = [], top + PAD / 2
+    if node.kind == "op":
         for line in node.lines:
-            if _region(node):
-                wide = spot.width - 2 * PAD
-                parts.append(
-                    f'<rect x="{left + PAD:.1f}" y="{y + 1:.1f}" width="{wide:.1f}" height="{CHIP - 3}" rx="4" class="chip"/>'
-                )
-                parts.append(_text(left + 2 * PAD, y + 15, line, "", "start"))
-                y += CHIP
-            else:
-                parts.append(_text(spot.x, y + 13, line))
-                y += LINE
-        for line in node.note:
-            parts.append(_text(spot.x if not _region(node) else left + 2 * PAD, y + 13, line, "note", "middle" if not _region(node) else "start"))
+            parts.append(_text(left + wide / 2, y + 13, line))
             y += LINE
-    return "".join([*parts, "</g>"])
+        for line in node.note:
+            parts.append(_text(left + wide / 2, y + 13, line, "note"))
+            y += LINE
+        return parts
+    parts.append(_text(left + PAD, y + 12, _says(node.kind), "kind", "start"))
+    y += HEAD
+    for line in node.lines:
+        parts.append(_rect(left + PAD, y + 1, wide - 2 * PAD, CHIP - 3, 4, "chip"))
+        parts.append(_text(left + 2 * PAD, y + 15, line, "", "start"))
+        y += CHIP
+    for line in node.note:
+        parts.append(_text(left + 2 * PAD, y + 13, line, "note", "start"))
+        y += LINE
+    return parts
 
 
-def _outline(node: Node, left: float, top: float, spot: Spot) -> str:
-    """The shape of a kind: a drum is a state, a slanted box is drawn anew, a round end goes in or out."""
-    kind, wide, high = _colours(node.kind), spot.width, spot.height
-    if kind == "state" and _pill(node):
-        lip, bottom = 3.5, top + high
-        right = left + wide
+def _outline(pill: Pill, x: float, y: float) -> str:
+    """The shape of a kind: a drum is a state, a slanted box is drawn anew, a round end goes in or comes out."""
+    kind, wide = _colours(pill.kind), _wide(pill)
+    if kind == "state":
+        lip, half = 3.5, wide / 2
         return (
-            f'<path d="M{left:.1f},{top + lip:.1f} a{wide / 2:.1f},{lip} 0 0 1 {wide:.1f},0 V{bottom - lip:.1f} '
-            f'a{wide / 2:.1f},{lip} 0 0 1 {-wide:.1f},0 z M{left:.1f},{top + lip:.1f} a{wide / 2:.1f},{lip} 0 0 0 '
-            f'{right - left:.1f},0" class="{kind}"/>'
+            f'<path d="M{x:.1f},{y + lip:.1f} a{half:.1f},{lip} 0 0 1 {wide:.1f},0 v{PILL - 2 * lip:.1f} '
+            f'a{half:.1f},{lip} 0 0 1 {-wide:.1f},0 z m0,0 a{half:.1f},{lip} 0 0 0 {wide:.1f},0" class="{kind}"/>'
         )
     if kind == "feed":
-        slant = 8
-        points = ((left + slant, top), (left + wide, top), (left + wide - slant, top + high), (left, top + high))
-        return f'<polygon points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}" class="{kind}"/>'
-    corner = high / 2 if kind in ("argument", "output") else 4 if kind == "constant" else 8
-    heavy = ' stroke-width="2"' if kind == "output" else ""
-    place = f'x="{left:.1f}" y="{top:.1f}" width="{wide:.1f}" height="{high:.1f}"'
-    return f'<rect {place} rx="{corner:.1f}" class="{kind}"{heavy}/>'
+        corners = ((x + 8, y), (x + wide, y), (x + wide - 8, y + PILL), (x, y + PILL))
+        return f'<polygon points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in corners)}" class="{kind}"/>'
+    return _rect(x, y, wide, PILL, 4 if kind == "constant" else PILL / 2, kind)
+
+
+def _head(x: float, y: float, way: str) -> str:
+    """The head of an arrow, its tip at a point."""
+    corners = {"down": ((-3.5, -7), (3.5, -7)), "right": ((-7, -3.5), (-7, 3.5))}[way]
+    points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in ((0, 0), *corners))
+    return f'<polygon points="{points}"/>'
 
 
 def _frames(graph: Graph, layout: Layout) -> list[str]:
     parts = []
     for frame, (x, y, wide, high) in zip(graph.frames, layout.frames, strict=True):
-        parts.append(
-            f'<g><title>{escape(frame.tip)}</title><rect x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" '
-            f'height="{high:.1f}" rx="14" class="frame"/></g>'
-        )
+        parts.append(_titled(frame.tip, [_rect(x, y, wide, high, 14, "frame")]))
         parts.append(_text(x + 12, y + 15, frame.kind, "kind", "start"))
     return parts
 
@@ -186,17 +218,11 @@ def _wires(graph: Graph, layout: Layout) -> list[str]:
     parts = []
     for wire, arcs in zip(graph.wires, layout.wires, strict=True):
         lines, heads = [], []
-        for points in arcs:
-            (x, start), (_, leave), (end, arrive), (_, touch), *rest = points
+        for (x, start), (_, leave), (end, arrive), (_, touch), *rest in arcs:
             middle = (leave + arrive) / 2
-            lines.append(f"M{x:.1f},{start:.1f}")
-            if x == end:
-                lines.append(f"V{rest[0][1] if rest else touch:.1f}")
-            else:
-                curve = f"C{x:.1f},{middle:.1f} {end:.1f},{middle:.1f} {end:.1f},{arrive:.1f}"
-                lines.append(f"V{leave:.1f}{curve}V{rest[0][1] if rest else touch:.1f}")
+            curve = f"V{leave:.1f}C{x:.1f},{middle:.1f} {end:.1f},{middle:.1f} {end:.1f},{arrive:.1f}"
+            lines.append(f"M{x:.1f},{start:.1f}{curve if x != end else ''}V{rest[0][1] if rest else touch:.1f}")
             if not rest:
-                heads.append(f'<polygon points="{end:.1f},{touch:.1f} {end - 3.5:.1f},{touch - 7:.1f} {end + 3.5:.1f},{touch - 7:.1f}"/>')
-        kind = "wire writes" if wire.update else "wire"
-        parts.append(f'<g class="{kind}"><title>{escape(wire.tip)}</title><path d="{"".join(lines)}"/>{"".join(heads)}</g>')
+                heads.append(_head(end, touch, "down"))
+        parts.append(_titled(wire.tip, [f'<path d="{"".join(lines)}"/>', *heads], "wire"))
     return parts

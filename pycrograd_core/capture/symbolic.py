@@ -58,6 +58,8 @@ class SymbolicMatrix(Matrix):
     @classmethod
     def record(cls, op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
         """One instruction. Returns the matrix that it makes."""
+        if cls.recorder.closed:
+            raise CaptureError(f"{op.name}: {KEPT}")
         dtype = op.dtype_of(inputs, params)
         output = Value(op.result_shape(inputs, params), dtype)
         cls.recorder.body.append(Instruction(op, tuple([x.current for x in inputs]), params, output))
@@ -66,7 +68,9 @@ class SymbolicMatrix(Matrix):
             chosen = [x for position, x in enumerate(inputs) if position not in op.indices and x.dtype == INDEX_DTYPE]
             result.sources = frozenset[Value]().union(*[x.sources for x in chosen])
             if not chosen:  # argmax: a position within an input
-                result.limits = (0, max(max(x.shape[0] * x.shape[1] for x in inputs) - 1, 0))
+                rows, cols = inputs[0].shape
+                extent = {None: rows * cols, 0: rows, 1: cols}[params.get("axis")]
+                result.limits = (0, extent - 1)
         return result
 
     def check_indices(self, op: Op, bound: int) -> None:
@@ -95,6 +99,8 @@ class SymbolicMatrix(Matrix):
 
     def to_host(self) -> HostBuffer:
         """Raises CaptureError: there are no numbers yet."""
+        if self.recorder.closed:
+            raise CaptureError(KEPT)
         raise CaptureError(
             "a value was read (item, numpy, float, bool or print) inside a captured step, where it has no number yet: "
             "return it from the step and read it outside; to branch on a value, use ops.where"
@@ -168,6 +174,16 @@ class Forgotten(Matrix):
     def __init__(self, shape: Shape, dtype: str, reason: str) -> None:
         super().__init__(shape, dtype)
         self.reason = reason
+
+    @classmethod
+    def full(cls, rows: int, cols: int, value: float, dtype: str) -> Matrix:
+        """Raises CaptureError: a number is to meet what was forgotten."""
+        raise CaptureError(NOT_KEPT)
+
+    @classmethod
+    def from_host(cls, buffer: HostBuffer, rows: int, cols: int, dtype: str) -> Matrix:
+        """Raises CaptureError, as `full`."""
+        raise CaptureError(NOT_KEPT)
 
     def to_host(self) -> HostBuffer:
         """Raises CaptureError."""

@@ -117,6 +117,9 @@ class _Trace:
 
     def argument(self, x: Tensor) -> None:
         """Register an argument of the step. Two that share memory are one place."""
+        if isinstance(x.value, SymbolicMatrix) and type(x.value) is self.kind:  # given twice
+            x.value.recorder.argument(x.shape, x.dtype)
+            return
         recorder = self._recorder(type(x.value))
         symbol = recorder.argument(x.shape, x.dtype)
         if x.node is not None:
@@ -149,7 +152,9 @@ class _Trace:
         x.value = self.places[id(value)][1]
 
     def restore(self) -> None:
-        """Give every tensor its matrix back."""
+        """Give every tensor its matrix back, and let what was kept of the others be of no use."""
+        if self.recorder is not None:
+            self.recorder.closed = True
         for x, value in self.held:
             x.value = value
 
