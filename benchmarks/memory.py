@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Peak memory of training 64-8192-4096-2048-10 (42 million weights), as a multiple of the bytes of its weights.
 
-    python benchmarks/memory.py [--backend B] [--samples 40] [--epochs 2]
+    python benchmarks/memory.py [--backend B] [--samples 40] [--epochs 2] [--no-capture]
 
 Counts the growth of the process's peak resident memory from just before the model is built to the end of training.
 """
@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--backend")
     parser.add_argument("--samples", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--no-capture", action="store_true")
     options = parser.parse_args()
     overrides = [f"data.samples={options.samples}", f"training.epochs={options.epochs}"]
     if options.backend:
@@ -42,14 +43,15 @@ def main() -> None:
     sklearn.datasets.load_digits()
     before = peak_bytes()
     with tempfile.TemporaryDirectory() as folder:
-        run = TrainingRun(config, out=Path(folder) / "run")
+        run = TrainingRun(config, out=Path(folder) / "run", captured=not options.no_capture)
         weights = 4 * sum(p.rows * p.cols for p in run.trainer.model.parameters())
         run.trainer.observers.clear()
         run.trainer.fit()
         trained = peak_bytes() - before
         run.folder.save(run.trainer)
         saved = peak_bytes() - before
-    print(f"weights {weights / 2**20:.0f} MiB, backend {run.matrix.backend}, batch {len(run.trainer.train)}")
+    how = "eager" if options.no_capture else "captured"
+    print(f"weights {weights / 2**20:.0f} MiB, backend {run.matrix.backend}, {how}, batch {len(run.trainer.train)}")
     print(f"training: peak growth {trained / 2**20:.0f} MiB, {trained / weights:.2f} × the weights")
     print(f"with a checkpoint written: {saved / 2**20:.0f} MiB, {saved / weights:.2f} × the weights")
 

@@ -3,6 +3,8 @@
 
     python benchmarks/python_backend.py
 
+Then one training step of it at batch 32, captured and eager in turn.
+
 Seconds of plain Python mean little by themselves, so they are given as a multiple of a fixed load of plain Python
 (method calls, index arithmetic, float multiply-adds), measured in turn with the runs. The project that this one grew
 out of took 49 times that load for the same training.
@@ -52,7 +54,7 @@ def load() -> float:
 
 
 def training() -> float:
-    """Seconds for the ten epochs, validation included."""
+    """Seconds for the ten epochs, captured, validation included."""
     config = load_config(CONFIG, registries(), ["backend=python", "data.samples=100", "training.checkpoint_every=0"])
     with tempfile.TemporaryDirectory() as folder:
         run = TrainingRun(config, out=Path(folder) / "run")
@@ -62,6 +64,18 @@ def training() -> float:
         return time.perf_counter() - start
 
 
+def step(captured: bool) -> float:
+    """Seconds of one step at batch 32: of several, after those that trace and compile."""
+    settings = ["backend=python", "data.samples=40", "training.checkpoint_every=0", "data.validation=0.2"]
+    config = load_config(CONFIG, registries(), settings)
+    with tempfile.TemporaryDirectory() as folder:
+        run = TrainingRun(config, out=Path(folder) / "run", captured=captured)
+        run.trainer.observers.clear()
+        run.trainer.epochs = 6
+        run.trainer.fit()
+        return statistics.median(run.trainer.step_seconds[2:])
+
+
 def main() -> None:
     """Measure in turn, print the ratios."""
     pairs = [(load(), training()) for _ in range(ROUNDS)]
@@ -69,6 +83,10 @@ def main() -> None:
     multiple = statistics.median(run / unit for unit, run in pairs)
     print(f"load {statistics.median(units):.3f} s, training {statistics.median(runs):.3f} s: {multiple:.2f} × the load")
     print(f"the earlier implementation took {SEED_LOADS} × the load: this one is {SEED_LOADS / multiple:.1f}× faster")
+    steps = [(step(captured=False), step(captured=True)) for _ in range(ROUNDS)]
+    ratio = statistics.median(eager / captured for eager, captured in steps)
+    eager, captured = (statistics.median(part) * 1e3 for part in zip(*steps, strict=True))
+    print(f"a step at batch 32: eager {eager:.1f} ms, captured {captured:.1f} ms: {ratio:.2f}× faster captured")
 
 
 if __name__ == "__main__":

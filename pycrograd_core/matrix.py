@@ -102,6 +102,11 @@ class Matrix(Operand, ABC):
     def from_host(cls: type[M], buffer: HostBuffer, rows: int, cols: int, dtype: str) -> M:
         """A matrix with a copy of a contiguous, row-major host buffer of `dtype` (float32, float64 or int32)."""
 
+    @classmethod
+    def from_owned(cls, array: Any, rows: int, cols: int, dtype: str) -> Any:
+        """A matrix of a contiguous NumPy array of `dtype` that nobody else uses: its memory may become the matrix's."""
+        return cls.from_host(array, rows, cols, dtype)
+
     @abstractmethod
     def to_host(self) -> HostBuffer:
         """The values as a contiguous, row-major buffer of this dtype. The core only reads it, and copies."""

@@ -81,6 +81,18 @@ class Tensor(Methods):
         tensor.retains_grad = False
         return tensor
 
+    @staticmethod
+    def owning(array: NDArray[Any], requires_grad: bool = False) -> Tensor:
+        """A tensor of a float32 array, rows × cols, that the caller gives up: it may become the tensor's memory.
+
+        It saves a copy of what is large, such as initial weights. The backend is that of `use_backend`.
+        """
+        kind = default_backend()
+        if MODE.watch is not None:
+            kind = MODE.watch.host(kind, array)
+        rows, cols = array.shape
+        return Tensor.of(kind.from_owned(host_array(array, "float32"), rows, cols, "float32"), requires_grad)
+
     # Recording -----------------------------------------------------------------------------------------------------
 
     @staticmethod

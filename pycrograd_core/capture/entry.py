@@ -31,7 +31,7 @@ class Entry:
         touched = {id(x): x for x, _ in traced.gradients if isinstance(x, Tensor)}
         self._empty = [(x, empty[key]) for key, x in touched.items() if key in empty]
         self._states = {id(matrix) for _, matrix in traced.held}
-        self._shared = {i: x.value for i, x in enumerate(tensors) if id(x.value) in self._states}
+        self._shared = {i: id(x.value) for i, x in enumerate(tensors) if id(x.value) in self._states}
         count = len(program.arguments)
         positions = {value: position for position, value in enumerate(program.arguments)}
         self.written = [program.states[value] for value in program.updates if value in program.states]
@@ -49,11 +49,9 @@ class Entry:
         for x, was_empty in self._empty:
             if (x.grad is None) is not was_empty:
                 return False
-        for position, argument in enumerate(tensors):
-            if id(argument.value) in self._states and self._shared.get(position) is not argument.value:
-                return False
-        for position, matrix in self._shared.items():
-            if tensors[position].value is not matrix:
+        if self._shared or not self._states.isdisjoint([id(x.value) for x in tensors]):
+            found = {i: id(x.value) for i, x in enumerate(tensors) if id(x.value) in self._states}
+            if found != self._shared:
                 return False
         return self.guards.hold()
 

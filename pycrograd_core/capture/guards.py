@@ -11,9 +11,9 @@ from __future__ import annotations
 import functools
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import is_
+from operator import is_, itemgetter
 from typing import Any
 
 from pycrograd_core.matrix import Matrix
@@ -23,6 +23,7 @@ from pycrograd_core.optim import Optimiser
 from pycrograd_core.tensor import Tensor
 
 _MISSING = object()
+_UNASSIGNED = types.CellType()
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
 _OPAQUE = (Tensor, Matrix, Op, type, types.BuiltinFunctionType)  # nothing in them is a number that a step reads
 _LIBRARY = tuple({sys.prefix, sys.base_prefix, *(folder for folder in sys.path if folder.endswith("-packages"))})
@@ -32,24 +33,30 @@ _LONGEST = 1024  # items of a list that are watched one by one
 
 @dataclass
 class Guards:
-    """Where values are, and what they were. Asking whether they `hold` costs a comparison of identities for each."""
+    """What values were, and how to look again. Asking whether they `hold` costs little more than the looking."""
 
-    mappings: list[tuple[Mapping[str, Any], str]] = field(default_factory=list)
-    expected: list[Any] = field(default_factory=list)  # what each mapping held under its key
-    cells: list[tuple[types.CellType, Any]] = field(default_factory=list)
-    items: list[tuple[Sequence[Any], list[Any]]] = field(default_factory=list)
-    sizes: list[tuple[Any, int]] = field(default_factory=list)
+    readers: list[Callable[[], Iterable[Any]]] = field(default_factory=list)
+    expected: list[Any] = field(default_factory=list)  # what the readers gave, one after the other
     tensors: list[Tensor] = field(default_factory=list)
+
+    def watch(self, reader: Callable[[], Iterable[Any]]) -> list[Any]:
+        """Expect what a reader gives, and return it."""
+        self.readers.append(reader)
+        values = list(reader())
+        self.expected += values
+        return values
 
     def hold(self) -> bool:
         """Whether everything is as it was."""
-        found = [mapping.get(key, _MISSING) for mapping, key in self.mappings]
-        return (
-            (all(map(is_, found, self.expected)) or all(map(_same, found, self.expected)))
-            and all(_same(_content(cell), was) for cell, was in self.cells)
-            and all(len(now) == len(was) and all(map(_same, now, was)) for now, was in self.items)
-            and all(len(container) == size for container, size in self.sizes)
-        )
+        found: list[Any] = []
+        try:
+            for reader in self.readers:
+                found.extend(reader())
+        except KeyError:  # an attribute or a global that is gone
+            return False
+        if len(found) != len(self.expected):
+            return False
+        return all(map(is_, found, self.expected)) or all(map(_same, found, self.expected))
 
 
 def collect(function: Callable[..., Any]) -> Guards:
@@ -67,11 +74,9 @@ def _same(now: Any, was: Any) -> bool:
     return now is was or (type(now) is type(was) and isinstance(now, _SCALARS) and now == was)
 
 
-def _content(cell: types.CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not assigned yet
-        return _MISSING
+def _contents(cells: Iterable[types.CellType]) -> list[Any]:
+    """What the variables of an enclosing function hold."""
+    return [_MISSING if cell == _UNASSIGNED else cell.cell_contents for cell in cells]
 
 
 class _Slots(Mapping[str, Any]):
@@ -129,37 +134,36 @@ class _Walk:
         elif isinstance(value, (list, tuple)):
             self._items(value)
         elif isinstance(value, dict):
-            self.guards.sizes.append((value, len(value)))
+            self.guards.watch(lambda: (len(value),))
             self._attributes(value, list(value))
         elif isinstance(value, (set, frozenset)):
-            self.guards.sizes.append((value, len(value)))
+            self.guards.watch(lambda: (len(value),))
         elif isinstance(value, (Module, Optimiser)):
             self._model(value)
         elif not isinstance(value, _OPAQUE):
             self._object(value)
 
     def _attributes(self, mapping: Mapping[str, Any], keys: Sequence[str]) -> None:
-        for key in keys:
-            value = mapping.get(key, _MISSING)
-            self.guards.mappings.append((mapping, key))
-            self.guards.expected.append(value)
-            self.visit(value)
+        if keys:
+            get = itemgetter(*keys, keys[0])  # of one key it would give no tuple
+            for value in self.guards.watch(functools.partial(get, mapping)):
+                self.visit(value)
 
     def _items(self, items: Sequence[Any]) -> None:
         if len(items) > _LONGEST:
-            self.guards.sizes.append((items, len(items)))
+            self.guards.watch(lambda: (len(items),))
             return
         if isinstance(items, list):
-            self.guards.items.append((items, list(items)))
+            self.guards.watch(functools.partial(tuple, items))
         for item in items:
             self.visit(item)
 
     def _model(self, model: Module | Optimiser) -> None:
         skipped = getattr(model, "counters", ())
         keys = [key for key in vars(model) if not key.startswith("_") and key not in skipped]
-        if isinstance(model, Module) and "training" not in keys:
-            keys.append("training")
         self._attributes(vars(model), keys)
+        if isinstance(model, Module) and "training" not in keys:  # until train() or eval() is called
+            self.guards.watch(lambda: (model.training,))
         for name in ("forward", "update", "step"):
             method = getattr(type(model), name, None)
             if isinstance(method, types.FunctionType):
@@ -181,9 +185,8 @@ class _Walk:
             return
         named = set(_named(function.__code__))
         self.names |= named
-        for cell in function.__closure__ or ():
-            content = _content(cell)
-            self.guards.cells.append((cell, content))
+        cells = function.__closure__ or ()
+        for content in self.guards.watch(lambda: _contents(cells)):
             self.visit(content)
         self._attributes(function.__globals__, [name for name in sorted(named) if name in function.__globals__])
         self.visit(function.__defaults__)

@@ -19,13 +19,13 @@ PORT = 18.0  # between the ends of two wires at a box
 MARGIN = 18.0  # of a frame around its members
 ORDERINGS, PLACINGS = 12, 24  # sweeps down and up
 
-Size = tuple[float, float, float, float]  # left and right of its wires; height, and that of the box
+Size = tuple[float, float, float, float]  # left and right of its wires; the height, and that of the box
 Wire = tuple[int, Sequence[int]]  # from a node to others, all of them in later layers
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A node or a bend: where its wires are attached, and what it takes to the left and to the right, and its box in height."""
+    """A node or a bend: where its wires are attached, what it takes to the left and right, and its box in height."""
 
     x: float
     y: float
@@ -61,6 +61,7 @@ class _Grid:
     above: list[list[int]] = field(default_factory=list)
     below: list[list[int]] = field(default_factory=list)
     arcs: list[list[tuple[int, int]]] = field(default_factory=list)  # of each wire
+    depth: dict[int, int] = field(default_factory=dict)  # how many layers depend on a node
 
     def bend(self, layer: int, band: int) -> int:
         """A new bend."""
@@ -122,6 +123,9 @@ def _grid(
             grid.below[upper].append(lower)
             grid.above[lower].append(upper)
         grid.arcs.append(arcs)
+    for row in reversed(grid.rows):
+        for node in row:
+            grid.depth[node] = max((grid.depth[other] + 1 for other in grid.below[node]), default=0)
     return grid
 
 
@@ -228,7 +232,7 @@ def _wish(grid: _Grid, node: int, neighbours: list[int], band: int, middles: lis
         return middles[node], 0.2
     wish = sum(middles[other] for other in chosen) / len(chosen)
     if node < grid.nodes:
-        return wish, 40.0 if grid.above[node] and grid.below[node] else 4.0
+        return wish, min(4.0 * grid.depth[node] + 2.0, 60.0)
     return wish, 30.0 if alike else 2.0
 
 

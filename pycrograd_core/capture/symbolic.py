@@ -176,12 +176,12 @@ class Forgotten(Matrix):
         self.reason = reason
 
     @classmethod
-    def full(cls, rows: int, cols: int, value: float, dtype: str) -> Matrix:
+    def full(cls, rows: int, cols: int, value: float, dtype: str) -> Any:
         """Raises CaptureError: a number is to meet what was forgotten."""
         raise CaptureError(NOT_KEPT)
 
     @classmethod
-    def from_host(cls, buffer: HostBuffer, rows: int, cols: int, dtype: str) -> Matrix:
+    def from_host(cls, buffer: HostBuffer, rows: int, cols: int, dtype: str) -> Any:
         """Raises CaptureError, as `full`."""
         raise CaptureError(NOT_KEPT)
 

@@ -38,7 +38,8 @@ class Linear(Module):
         draw = INITIALISERS[initialiser]
         self.in_features = in_features
         self.out_features = out_features
-        self.weight = Tensor(draw(stream or default_stream().spawn(), in_features, out_features), requires_grad=True)
+        weight = draw(stream or default_stream().spawn(), in_features, out_features)
+        self.weight = Tensor.owning(weight, requires_grad=True)
         self.bias = Tensor([[0.0] * out_features], requires_grad=True) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -144,7 +145,7 @@ class Embedding(Module):
     @limited
     def __init__(self, count: Size, features: Size, stream: RandomStream | None = None) -> None:
         values = (stream or default_stream().spawn()).normal(count * features)
-        self.weight = Tensor(values.reshape(count, features), requires_grad=True)
+        self.weight = Tensor.owning(values.reshape(count, features), requires_grad=True)
 
     def forward(self, x: Any) -> Tensor:
         """n × features, of n indices: int32, n × 1, or a host array."""

@@ -1,0 +1,197 @@
+"""What takes part in `training_step.py`: the same network, weights and data, written as each one's users write it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+NETWORKS = {
+    "normal": [64, 64, 32, 10],
+    "longer": [64] + [256] * 29 + [10],
+    "bigger": [64, 8192, 4096, 2048, 10],
+    "mnist": [784, 64, 32, 10],
+}
+RATE = 0.01
+FLOPS_A_CALL = 2e9  # of many steps in one call: so many steps that the call itself does not count
+
+
+@dataclass(frozen=True)
+class Work:
+    """`call()` makes `steps` training steps and may return before they are done; `losses` of it waits for them."""
+
+    call: Callable[[], Any]
+    losses: Callable[[Any], list[float]]
+    steps: int = 1
+
+
+Make = Callable[[list[int], int], Work]
+
+
+def problem(sizes: list[int], batch: int) -> tuple[list[Any], Any, Any]:
+    """Weights (in × out), inputs and labels, the same for every contestant."""
+    rng = np.random.default_rng(0)
+    weights = [(rng.standard_normal((a, b)) * np.sqrt(2 / a)).astype("f4") for a, b in pairwise(sizes)]
+    return weights, rng.random((batch, sizes[0])).astype("f4"), rng.integers(0, sizes[-1], batch)
+
+
+def steps_a_call(sizes: list[int], batch: int) -> int:
+    """How many steps go into one call of those that take many."""
+    return max(5, min(1000, int(FLOPS_A_CALL / (6 * batch * sum(a * b for a, b in pairwise(sizes))))))
+
+
+def pycrograd(backend: str, mode: str, sizes: list[int], batch: int) -> Work:
+    """As the README writes it: eagerly, captured, or captured with many steps in one call."""
+    from pycrograd_core import Tensor, capture, nn, no_grad, optim, use_backend
+
+    weights, x_host, labels_host = problem(sizes, batch)
+    with use_backend(backend):
+        layers: list[nn.Module] = []
+        for weight in weights:
+            linear = nn.Linear(*weight.shape)
+            with no_grad():
+                linear.weight.assign(weight)
+            layers += [linear, nn.ReLU()]
+        model = nn.Sequential(*layers[:-1])
+        optimiser = optim.SGD(model.parameters(), learning_rate=RATE)
+        x, labels = Tensor(x_host), Tensor(labels_host, dtype="int32")
+
+    def step(x: Tensor, labels: Tensor) -> Tensor:
+        loss = nn.cross_entropy(model(x), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        return loss
+
+    def losses(found: Tensor) -> list[float]:
+        return found.numpy()[:, 0].tolist()
+
+    if mode == "eager":
+        return Work(lambda: step(x, labels), losses)
+    captured = capture(step)
+    if mode == "captured":
+        return Work(lambda: captured(x, labels), losses)
+    rows = np.tile(np.arange(batch), (steps_a_call(sizes, batch), 1))
+    return Work(lambda: captured.scan(x, labels, rows=rows), losses, len(rows))
+
+
+def numpy_by_hand(sizes: list[int], batch: int) -> Work:
+    """What a careful user writes without any framework."""
+    weights, x, labels = problem(sizes, batch)
+    biases = [np.zeros((1, size), "f4") for size in sizes[1:]]
+    onehot = np.eye(sizes[-1], dtype="f4")[labels]
+    rate, last = np.float32(RATE), len(weights) - 1
+
+    def step() -> Any:
+        activations, h = [x], x
+        for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+            h = h @ weight
+            h += bias
+            if i < last:
+                np.maximum(h, 0, out=h)
+            activations.append(h)
+        z = h - h.max(1, keepdims=True)
+        p = np.exp(z)
+        total = p.sum(1, keepdims=True)
+        loss = ((np.log(total) - z) * onehot).sum() / batch
+        p /= total
+        p -= onehot
+        p *= np.float32(1 / batch)
+        d = p
+        for i in range(last, -1, -1):
+            a = activations[i]
+            weight_gradient, bias_gradient = a.T @ d, d.sum(0, keepdims=True)
+            if i:
+                d = d @ weights[i].T
+                d *= a > 0
+            weight_gradient *= rate
+            weights[i] -= weight_gradient
+            bias_gradient *= rate
+            biases[i] -= bias_gradient
+        return loss
+
+    return Work(step, lambda loss: [float(loss)])
+
+
+def torch_eager(sizes: list[int], batch: int) -> Work:
+    """PyTorch, eager."""
+    import torch
+
+    weights, x_host, labels_host = problem(sizes, batch)
+    layers: list[Any] = []
+    for weight in weights:
+        layer = torch.nn.Linear(*weight.shape)
+        layer.weight.data = torch.from_numpy(weight.T.copy())
+        torch.nn.init.zeros_(layer.bias)
+        layers += [layer, torch.nn.ReLU()]
+    model = torch.nn.Sequential(*layers[:-1])
+    optimiser = torch.optim.SGD(model.parameters(), lr=RATE)
+    x, labels = torch.from_numpy(x_host), torch.from_numpy(labels_host)
+
+    def step() -> Any:
+        loss = torch.nn.functional.cross_entropy(model(x), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        return loss
+
+    return Work(step, lambda loss: [loss.item()])
+
+
+def jax_compiled(scan: bool, sizes: list[int], batch: int) -> Work:
+    """JAX: the step compiled, or many in one compiled loop, each on rows that it takes by number."""
+    import jax
+    import jax.numpy as jnp
+
+    weights, x_host, labels_host = problem(sizes, batch)
+    layers = [(jnp.array(w), jnp.zeros((1, w.shape[1]), "f4")) for w in weights]
+    every_x, every_hot = jnp.array(x_host), jnp.array(np.eye(sizes[-1], dtype="f4")[labels_host])
+
+    def loss_of(layers: Any, x: Any, hot: Any) -> Any:
+        for weight, bias in layers[:-1]:
+            x = jax.nn.relu(x @ weight + bias)
+        weight, bias = layers[-1]
+        return -(jax.nn.log_softmax(x @ weight + bias) * hot).sum() / batch
+
+    def update(layers: Any, x: Any, hot: Any) -> Any:
+        loss, gradients = jax.value_and_grad(loss_of)(layers, x, hot)
+        return jax.tree.map(lambda value, gradient: value - RATE * gradient, layers, gradients), loss
+
+    def epoch(layers: Any, rows: Any) -> Any:
+        return jax.lax.scan(lambda layers, chosen: update(layers, every_x[chosen], every_hot[chosen]), layers, rows)
+
+    steps = steps_a_call(sizes, batch) if scan else 1
+    compiled = partial(jax.jit, donate_argnums=0)(epoch if scan else update)
+    inputs = [jnp.array(np.tile(np.arange(batch), (steps, 1)))] if scan else [every_x, every_hot]
+    state = [layers]
+
+    def call() -> Any:
+        state[0], losses = compiled(state[0], *inputs)
+        return losses
+
+    def losses(found: Any) -> list[float]:
+        jax.block_until_ready(state[0])
+        return np.ravel(found).tolist()
+
+    return Work(call, losses, steps)
+
+
+def contestants(backends: list[str]) -> dict[str, tuple[Callable[..., Work], tuple[Any, ...]]]:
+    """Who takes part, in the order of the table: PyTorch and JAX where they are installed."""
+    found: dict[str, tuple[Callable[..., Work], tuple[Any, ...]]] = {
+        f"{backend}, {mode}": (pycrograd, (backend, mode))
+        for backend in backends
+        for mode in ("eager", "captured", "scan")
+    }
+    found["numpy by hand"] = (numpy_by_hand, ())
+    if importlib.util.find_spec("torch"):
+        found["torch eager"] = (torch_eager, ())
+    if importlib.util.find_spec("jax"):
+        found["jax jit"] = (jax_compiled, (False,))
+        found["jax scan"] = (jax_compiled, (True,))
+    return found
