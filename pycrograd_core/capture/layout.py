@@ -233,7 +233,7 @@ def _wish(grid: _Grid, node: int, neighbours: list[int], band: int, middles: lis
     wish = sum(middles[other] for other in chosen) / len(chosen)
     if node < grid.nodes:
         return wish, min(4.0 * grid.depth[node] + 2.0, 60.0)
-    return wish, 30.0 if alike else 2.0
+    return wish, 2.0
 
 
 def _apart(

@@ -46,6 +46,11 @@ class Constant:
 
     content: float | bytes
 
+    @property
+    def bits(self) -> str | bytes:
+        """What tells constants apart: -0.0 is not 0.0, and a nan is itself."""
+        return self.content if isinstance(self.content, bytes) else self.content.hex()
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Instruction:
@@ -171,7 +176,7 @@ class Program:
             tuple((v.shape, v.dtype, v in self.stacked) for v in self.arguments),
             tuple((id(matrix), v.shape) for v, matrix in self.states.items()),
             tuple((draw, v.shape, v.dtype) for v, draw in self.feeds.items()),
-            tuple((constant, v.shape, v.dtype) for v, constant in self.constants.items()),
+            tuple((constant.bits, v.shape, v.dtype) for v, constant in self.constants.items()),
             tuple(map(described, self.body)),
             tuple(names[v] for v in self.outputs),
             tuple((names[k], names[v]) for k, v in self.updates.items()),

@@ -87,10 +87,10 @@ def _merged(
     body: list[Instruction], constants: dict[Value, Constant]
 ) -> tuple[list[Instruction], dict[Value, Constant]]:
     """Instructions that take equal constants from one value. (Results keep theirs.)"""
-    first: dict[tuple[Constant, Shape, str, str], Value] = {}
+    first: dict[tuple[str | bytes, Shape, str], Value] = {}
     instead = {}
     for value, constant in constants.items():
-        kept = first.setdefault((constant, value.shape, value.dtype, repr(constant.content)), value)  # 0.0 == -0.0
+        kept = first.setdefault((constant.bits, value.shape, value.dtype), value)
         if kept is not value:
             instead[value] = kept
     if not instead:

@@ -1,9 +1,12 @@
 """A run that takes milliseconds, and what its folder holds."""
 
+import gzip
 import json
 import shutil
+import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors import safe_open
 
@@ -51,3 +54,15 @@ def numbers():
 
 def timeless(record):
     return {key: value for key, value in record.items() if key not in ("seconds", "elapsed")}
+
+
+@pytest.fixture(scope="session")
+def mnist(tmp_path_factory):
+    """A folder with the IDX files of 120 images that are noise."""
+    folder = tmp_path_factory.mktemp("mnist")
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (120, 28, 28), np.uint8), np.arange(120, dtype=np.uint8) % 10
+    for name, values in (("train-images-idx3-ubyte", images), ("train-labels-idx1-ubyte", labels)):
+        head = struct.pack(f">BBBB{values.ndim}I", 0, 0, 8, values.ndim, *values.shape)
+        (folder / f"{name}.gz").write_bytes(gzip.compress(head + values.tobytes()))
+    return folder

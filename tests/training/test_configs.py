@@ -1,13 +1,10 @@
 """Every configuration in configs/ runs, on every backend, and leaves what its folder is to hold."""
 
-import gzip
 import json
 import math
 import shutil
-import struct
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from places import BACKENDS
@@ -41,18 +38,6 @@ def named(path):
 
 
 every_config = pytest.mark.parametrize("path", [named(path) for path in sorted(CONFIGS.glob("*.yaml"))])
-
-
-@pytest.fixture(scope="module")
-def mnist(tmp_path_factory):
-    """A folder with the IDX files of 120 images that are noise."""
-    folder = tmp_path_factory.mktemp("mnist")
-    rng = np.random.default_rng(0)
-    images, labels = rng.integers(0, 256, (120, 28, 28), np.uint8), np.arange(120, dtype=np.uint8) % 10
-    for name, values in (("train-images-idx3-ubyte", images), ("train-labels-idx1-ubyte", labels)):
-        head = struct.pack(f">BBBB{values.ndim}I", 0, 0, 8, values.ndim, *values.shape)
-        (folder / f"{name}.gz").write_bytes(gzip.compress(head + values.tobytes()))
-    return folder
 
 
 @pytest.fixture
