@@ -9,6 +9,7 @@ from .cost import kernels, size, traffic
 from .program import Instruction, Program, Region, Step, Value
 from .show import call, chains, dimensions, formula, labels
 
+LONGEST = 56  # characters of an op in a box: the tooltip has it whole
 SAME = "as it is"  # an input that is returned, or written to a state, without an op
 
 
@@ -120,7 +121,7 @@ class _Drafting:
         inputs = [value for value in dict.fromkeys(step.inputs) if value in self.kinds]
         return Node(
             "op" if isinstance(step, Instruction) else step.kind,
-            tuple(lines),
+            tuple([line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…" for line in lines]),
             note,
             f"{formula(step, self.known)}\n{', '.join(note)}\n{figures}",
             layer,
@@ -153,14 +154,14 @@ class _Drafting:
 
 
 def _layers(steps: list[Step], inputs: Mapping[Value, str]) -> list[int]:
-    """The layer of each kernel: below the lowest that it reads from. What needs only constants and feeds hangs low."""
+    """The layer of each kernel: below the lowest that it reads from. What needs no argument hangs low."""
     made = {value: node for node, step in enumerate(steps) for value in step.outputs}
     before = [{made[value] for value in step.inputs if value in made} for step in steps]
     layers: list[int] = []
     loose: list[bool] = []
     for node, step in enumerate(steps):
         layers.append(1 + max((layers[other] for other in before[node]), default=-1))
-        light = all(inputs[value] in ("constant", "feed") for value in step.inputs if value not in made)
+        light = all(inputs[value] != "argument" for value in step.inputs if value not in made)
         loose.append(light and all(loose[other] for other in before[node]))
     after: list[list[int]] = [[] for _ in steps]
     for node, others in enumerate(before):

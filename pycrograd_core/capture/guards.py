@@ -28,7 +28,7 @@ _SCALARS = (bool, int, float, complex, str, bytes, type(None))
 _OPAQUE = (Tensor, Matrix, Op, type, types.BuiltinFunctionType)  # nothing in them is a number that a step reads
 _LIBRARY = tuple({sys.prefix, sys.base_prefix, *(folder for folder in sys.path if folder.endswith("-packages"))})
 _CORE = __name__.partition(".")[0]
-_LONGEST = 1024  # items of a list that are watched one by one
+LONGEST = 1024  # items of a list that are watched one by one
 
 
 @dataclass
@@ -150,7 +150,7 @@ class _Walk:
                 self.visit(value)
 
     def _items(self, items: Sequence[Any]) -> None:
-        if len(items) > _LONGEST:
+        if len(items) > LONGEST:
             self.guards.watch(lambda: (len(items),))
             return
         if isinstance(items, list):

@@ -96,7 +96,8 @@ def _calls(program: Program, memory: Plan, places: dict[Value, int]) -> list[_Ca
                 buffers[number] = program.matrix.full(*output.shape, 0.0, output.dtype)
             buffer = buffers[number]
         operands = tuple([places[value] for value in step.inputs])
-        calls.append(_Call(_kernel(program.matrix, step, home), operands, dict(step.params), places[output], home, buffer))
+        kernel = _kernel(program.matrix, step, home)
+        calls.append(_Call(kernel, operands, dict(step.params), places[output], home, buffer))
     return calls
 
 

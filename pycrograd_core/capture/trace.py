@@ -17,6 +17,7 @@ from pycrograd_core.matrix import Matrix
 from pycrograd_core.op import Op
 from pycrograd_core.tensor import Tensor
 
+from .guards import LONGEST
 from .program import Program, Value
 from .recorder import Recorder
 from .results import Kept, Template, templated
@@ -265,7 +266,7 @@ def trace(
 
 
 def _literal(data: Any) -> bool:
-    """Whether data are numbers that stand in the step, or lists of such."""
+    """Whether data are numbers that may stand in the step, or a list of such: short enough that guards watch it."""
     if isinstance(data, (list, tuple)):
-        return all(map(_literal, data))
+        return len(data) <= LONGEST and all(map(_literal, data))
     return isinstance(data, (int, float)) or (hasattr(data, "item") and getattr(data, "ndim", 1) == 0)

@@ -24,6 +24,7 @@ def program_of(layers, fused):
     x = recorder.argument((8, 16), "float32")
     weights = [recorder.state(ShapeMatrix.full(16, 16, 0.0, "float32")) for _ in range(layers)]
     before = [(w.current, w) for w in weights]
+    rate = recorder.kind.full(1, 1, 0.1, "float32")
     activations = [x]
     for w in weights:
         activations.append(ops.relu(ops.matmul(activations[-1], w)))
@@ -34,11 +35,10 @@ def program_of(layers, fused):
         gradients.append(g)
         g = ops.matmul(g, w, transpose_b=True)
     for w, y, g in zip(reversed(weights), reversed(activations[:-1]), gradients, strict=True):
-        w.update(ops.sgd_update, (w, ops.matmul(y, g, transpose_a=True), 0.1), {})
+        w.update(ops.sgd_update, (w, ops.matmul(y, g, transpose_a=True), rate), {})
     loss = ops.sum(activations[-1])
     program = recorder.program([loss], before)
-    names = {x.current if x.current in program.arguments else program.arguments[0]: "x"}
-    names |= {value: f"{number}.weight" for number, (value, _) in enumerate(before)}
+    names = {program.arguments[0]: "x", **{value: f"{number}.weight" for number, (value, _) in enumerate(before)}}
     if fused:
         first = layers * 2 + 1 + layers * 2
         rows, rest = program.body[:first], program.body[first:]
@@ -62,7 +62,17 @@ def boxes(layout, sizes):
 
 SIZES = [(40.0 + 7 * (n % 5), 30.0 + 11 * (n % 3), 20.0 + 5 * (n % 4), 20.0) for n in range(14)]
 LAYERS = [0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 4, 4, 5, 5]
-WIRES = [(0, [3, 9]), (1, [3, 4]), (2, [4, 13]), (3, [5, 6]), (4, [7, 12]), (5, [8]), (7, [9]), (8, [10, 11]), (9, [11])]
+WIRES = [
+    (0, [3, 9]),
+    (1, [3, 4]),
+    (2, [4, 13]),
+    (3, [5, 6]),
+    (4, [7, 12]),
+    (5, [8]),
+    (7, [9]),
+    (8, [10, 11]),
+    (9, [11]),
+]
 FRAMES = {"none": [], "one": [[0, 3, 5, 8]], "two": [[0, 3, 5], [2, 4, 7, 9]]}
 
 
@@ -134,7 +144,7 @@ def test_a_graph_has_a_box_for_each_kernel_and_pills_for_what_it_reads_and_write
     program, names = program_of(1, fused=False)
     drawn = graph(program, names, "title")
     assert drawn.title == "title"
-    assert drawn.subtitle.startswith(f"7 kernels · {program.flops:,} FLOPs · ")
+    assert drawn.subtitle.startswith(f"8 kernels · {program.flops:,} FLOPs · ")
     by_line = {node.lines[0]: node for node in drawn.nodes}
     first = by_line["matmul(x, 0.weight)"]
     assert [(pill.kind, pill.text) for pill in first.inputs] == [("argument", "x  8×16"), ("state", "0.weight  16×16")]
@@ -196,7 +206,7 @@ def test_an_svg_shows_every_op_and_covers_none(layers, fused):
     corners = [(x, y, x + wide, y + high) for x, y, wide, high in rects]
     assert len(corners) == len(list(program.instructions))
     assert not any(overlap(a, b) for a, b in itertools.combinations(corners, 2))
-    assert all(0 <= x and 0 <= y and right <= width and bottom <= height for x, y, right, bottom in corners)
+    assert all(x >= 0 and y >= 0 and right <= width and bottom <= height for x, y, right, bottom in corners)
     assert sum(each.get("class") == "frame" for each in root.iter(f"{SVG}rect")) == fused
 
 
@@ -261,3 +271,11 @@ def test_dot_has_a_node_for_each_op_and_clusters_for_regions(fused):
     cluster = text[text.find("subgraph") : text.find("  }")] if fused else ""
     inside = len(re.findall(r"^ *v\d+ \[label", cluster, re.MULTILINE))
     assert inside == (len(program.body[0].body) if fused else 0)
+
+
+def test_a_long_op_is_cut_in_its_box_and_whole_in_its_tooltip():
+    program = trace_matrices(lambda a, b: a + b, ShapeMatrix, (2, 2), (2, 2))
+    first, second = (letter * 40 for letter in "ab")
+    node = graph(program, dict(zip(program.arguments, (first, second), strict=True))).nodes[0]
+    assert node.lines == (f"add({first}, {second[:9]}…",)
+    assert f"add({first}, {second})" in node.tip
