@@ -27,6 +27,10 @@ HISTORY = (
     "a tensor that was computed outside, with its history, is used in a captured step, which would have to "
     "differentiate what is not in it: detach() it, or compute it inside the step"
 )
+CLOSED_OVER_GRADIENT = (
+    "the step uses a gradient both as `.grad` of a parameter and as a tensor that it closes over, which are the same now "
+    "and need not be later: keep a copy, or use `.grad`"
+)
 HOST_DATA = (
     "a host array enters a captured step, and a replay would use the numbers that it holds now forever: pass it as an "
     "argument of the step, make it a tensor outside, or draw it anew in each step with Tensor.like_drawn"
@@ -74,7 +78,9 @@ class _Trace:
         self.owners: dict[int, Tensor] = {}  # by the id of a gradient: whose it is
         self.accumulated: list[Tensor] = []
         self.created: dict[int, weakref.ref[Tensor]] = {}
+        self.closed_over: set[int] = set()
         for tensor in known:
+            self.closed_over.add(id(tensor))
             self._note_gradient(tensor)
 
     # What the tensors tell -----------------------------------------------------------------------------------------
@@ -141,6 +147,8 @@ class _Trace:
         recorder = self._recorder(type(value))
         if id(value) not in self.places:
             owner = self.owners.get(id(x))
+            if owner is not None and id(x) in self.closed_over:
+                raise CaptureError(CLOSED_OVER_GRADIENT)
             if owner is None:
                 symbol = recorder.state(value)
             else:
@@ -190,7 +198,8 @@ class _Trace:
     def adopt_created(self) -> None:
         """Tensors that the step created and that live on (what an optimiser remembers) become states."""
         recorder = self.recorder
-        assert recorder is not None
+        if recorder is None:
+            return
         adopted: dict[Value, Matrix] = {}
         for reference in self.created.values():
             x = reference()
@@ -250,9 +259,10 @@ def trace(
         finished = True
     finally:
         MODE.watch = None
-        recording.restore()
         if not finished:
+            recording.adopt_created()  # what an optimiser began to remember: with the values of its first moment
             recording.restore_gradients()
+        recording.restore()
     for x, before in recording.before.values():
         x.grad = before  # the first replay sets them
     return Traced(

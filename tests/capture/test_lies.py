@@ -501,7 +501,6 @@ def test_an_exception_leaves_everything_as_it_was(backend, where):
     for name, values in setting.model.state_dict().items():
         np.testing.assert_array_equal(values, before[name])
     assert all(parameter.grad is None for parameter in setting.model.parameters())
-    setting.optimiser.state.clear()
     whole.step(whole.x, whole.labels)  # eager still works
     fails = False
     captured(setting.x, setting.labels)
@@ -656,6 +655,24 @@ def test_gradients_that_are_never_forgotten(backend):
     captured(setting.x, setting.labels)
     with pytest.raises(CaptureError, match="does not keep the gradients"):
         captured(setting.x, setting.labels)
+
+
+def test_a_gradient_that_is_closed_over(backend):
+    weight = tensor([[2.0]], backend, requires_grad=True)
+    (weight * 3.0).backward()
+    kept = weight.grad
+
+    def step(x):
+        (weight * x).backward()
+        return weight.grad + kept
+
+    with pytest.raises(CaptureError, match="keep a copy"):
+        capture(step)(tensor([[1.0]], backend))
+    kept = kept * 1.0
+    captured, total = capture(step), 3.0
+    for _ in range(4):
+        total += 1.0
+        assert captured(tensor([[1.0]], backend)).item() == total + 3.0
 
 
 def test_gradients_of_arguments(backend):
