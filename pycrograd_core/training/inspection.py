@@ -84,11 +84,12 @@ def training_step(config: TrainConfig) -> TrainingStep:
         model = build.build_model(replace(config, dtype="float32"), named, inputs, outputs, _Undrawn(0))
         for _, tensor in model.named_tensors():  # which hold no values that could be converted
             if tensor.dtype != INDEX_DTYPE:
-                tensor.value = ShapeMatrix(tensor.shape, config.dtype)
+                tensor.value = ShapeMatrix.full(*tensor.shape, 0.0, config.dtype)
         optimiser = build.build_optimiser(config, named, model)
     labelled = classification and outputs == size
-    batch = Tensor.of(ShapeMatrix((rows, inputs), config.dtype))
-    targets = ShapeMatrix((rows, 1), INDEX_DTYPE) if labelled else ShapeMatrix((rows, outputs), config.dtype)
+    batch = Tensor.of(ShapeMatrix.full(rows, inputs, 0.0, config.dtype))
+    width, dtype = (1, INDEX_DTYPE) if labelled else (outputs, config.dtype)
+    targets = ShapeMatrix.full(rows, width, 0.0, dtype)
     program = _traced(model, loss, optimiser, config.training.clip_norm, [batch, Tensor.of(targets)])
     program = replace(program, matrix=build.find_backend(config))
     return TrainingStep(model, batch, program, dict(_held(model, optimiser)))
@@ -152,7 +153,7 @@ def _layers(model: Module, x: Tensor) -> list[dict[str, Any]]:
     rows = []
     for module in model if isinstance(model, Sequential) else [model]:
         shape, flops = _forward(module, x)
-        x = Tensor.of(ShapeMatrix(shape, x.dtype))
+        x = Tensor.of(ShapeMatrix.full(*shape, 0.0, x.dtype))
         parameters = sum(p.rows * p.cols for p in module.parameters())
         rows.append({
             "name": repr(module),
@@ -205,9 +206,7 @@ def _step(step: Step, known: dict[Value, str]) -> dict[str, Any]:
     return {
         "kind": kind,
         "inputs": [known[value] for value in dict.fromkeys(step.inputs)],
-        "outputs": [
-            {"name": known[value], "shape": list(value.shape), "dtype": value.dtype} for value in step.outputs
-        ],
+        "outputs": [{"name": known[value], "shape": list(value.shape), "dtype": value.dtype} for value in step.outputs],
         "flops": step.flops,
         "bytes": traffic(step),
         **inside,

@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import math
 import re
 import struct
 from pathlib import Path
@@ -23,7 +24,8 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 OPTIONS = {
     "run": "CONFIG --backend --device --seed --epochs --samples --set --out --resume --json",
     "backends": "--json",
-    "inspect": "CONFIG --set --json",
+    "inspect": "CONFIG --backend --set --program --json",
+    "graph": "CONFIG --out --backend --set --raw",
     "train_mlp": "--epochs --length --backend",
     "train_digits": "--epochs --length --backend",
     "train_mnist": "--epochs --length --backend --path",
@@ -42,7 +44,7 @@ def test_help_lists_every_command(cli):
 def test_help_lists_every_option_and_what_it_does(cli, command):
     ended = cli(command, "--help")
     assert (ended.code, ended.err) == (0, "")
-    explained = dict(re.findall(r"^  (--\w+|CONFIG)(?: \S+)*  +(.+)", ended.out, re.MULTILINE))
+    explained = dict(re.findall(r"^  (?:-\w, )?(--\w+|CONFIG)(?: \S+)*  +(.+)", ended.out, re.MULTILINE))
     assert explained.keys() == {*OPTIONS[command].split(), "--help"}
     assert all(explained.values())
 
@@ -101,7 +103,7 @@ def report(cli):
 def test_inspect_knows_sizes_and_flops(report, path):
     config = load_config(path, registries())
     found = report(path)
-    assert set(found) == {"name", "batch_size", "dtype", "layers", "total", "step"}
+    assert set(found) == {"name", "batch_size", "dtype", "backend", "layers", "total", "step", "program"}
     assert (found["name"], found["dtype"]) == (config.name, "float32")
     samples = config.data.samples
     held_out = round(samples * config.data.validation) if samples else 0
@@ -142,15 +144,93 @@ def test_inspect_counts_the_parameters_that_are_built(report, path):
     assert report(path)["total"]["parameters"] == sum(p.rows * p.cols for p in model.parameters())
 
 
-def test_inspect_shows_a_table(cli):
+def test_inspect_shows_tables(cli):
     ended = cli("inspect", CONFIGS / "moons.yaml")
     assert (ended.code, ended.err) == (0, "")
     lines = [line.rstrip() for line in ended.out.splitlines()]
-    assert lines[0] == "moons: a batch of 32, float32"
+    assert re.fullmatch(r"moons: a batch of 32, float32, on \w+", lines[0])
     assert lines[1].split() == ["layer", "output", "parameters", "forward", "FLOPs", "weights", "activations"]
     assert re.fullmatch(r"Linear\(2 → 16\) +32×16 +48 +2,560 +192 B +2 KiB", lines[2])
     assert re.fullmatch(r"all +337 .+", lines[7])
-    assert re.fullmatch(r"a training step: \d+ kernels, [\d,]+ FLOPs, \S+ KiB read and written", lines[8])
+    saved = {row[0]: row for line in lines[9:15] if (row := re.split(" {2,}", line))}
+    assert saved["a training step"] == ["a training step", "as written", "after the passes", "saved"]
+    _, before, after, share = saved["kernels launched"]
+    assert share == f"{1 - int(after) / int(before):.0%}"
+    assert len([line for line in lines[16:] if re.match(r" *(?:┊ *)?\d+ ", line)]) == int(after)
+    assert any("0.weight′ 2×16" in line and "→ sgd_update(0.weight, ·, rate)" in line for line in lines)
+
+
+def launched(steps):
+    """The kernels among the steps of a report: what a row-local region holds are kernels of their own."""
+    return [each for step in steps for each in (launched(step["steps"]) if "steps" in step else [step])]
+
+
+@pytest.mark.parametrize("path", EVERY_CONFIG)
+def test_inspect_tells_what_the_passes_save(report, path):
+    found = report(path)
+    before, after = found["program"]["before"], found["program"]["after"]
+    for program in (before, after):
+        assert set(program) == {"kernels", "flops", "bytes", "memory", "steps"}
+        steps = launched(program["steps"])
+        assert program["kernels"] == len(steps)
+        assert program["flops"] == sum(step["flops"] for step in steps)
+        assert program["bytes"] == sum(step["bytes"] for step in steps)
+        made = [out for step in steps for out in step["outputs"]]
+        assert program["memory"]["unplanned"] == sum(4 * math.prod(out["shape"]) for out in made)
+        assert len({out["name"] for out in made}) == len(made)
+        assert {"loss", "correct"} <= {out["name"] for out in made}
+        assert 0 < program["memory"]["planned"] < program["memory"]["unplanned"]
+    assert found["step"] == {"ops": before["kernels"], "flops": before["flops"], "bytes": before["bytes"]}
+    assert after["kernels"] < 0.6 * before["kernels"]
+    assert after["bytes"] < 0.75 * before["bytes"]
+    layers = sum(layer["parameters"] > 0 for layer in found["layers"])
+    updates = [step for step in launched(after["steps"]) if step["kind"] == "update"]
+    weights = [step for step in updates if "matmul" in step["ops"]]
+    assert len(weights) == layers, "each gradient of weights is folded into their update"
+    assert all(step["outputs"][-1]["name"].endswith(".weight′") for step in weights)
+    assert {step["kind"] for step in launched(before["steps"])} == {"op"}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_inspect_lists_all_of_a_program(cli, report, when):
+    path = CONFIGS / "digits_longer.yaml"
+    kernels = launched(report(path)["program"][when]["steps"])
+    ended = cli("inspect", path, "--program", when)
+    assert (ended.code, ended.err) == (0, "")
+    heading, _, *lines = ended.out.splitlines()
+    assert heading.endswith(f", {when} the passes")
+    numbers = [int(found[1]) for line in lines if (found := re.match(r" *(?:┊ *)?(\d+) ", line))]
+    assert numbers == list(range(1, len(kernels) + 1))
+    text = re.sub(r"\s", "", "".join(lines))
+    for kernel in kernels[:3] + kernels[-3:]:
+        assert re.sub(r"\s", "", kernel["computes"].split("; ")[0]) in text
+
+
+def test_inspect_shows_what_repeats_once(cli):
+    ended = cli("inspect", CONFIGS / "digits_longer.yaml")
+    lines = ended.out.splitlines()
+    assert len(lines) < 60
+    assert any(re.match(r"… 27 times more", line) for line in lines), "of the hidden layers"
+    assert any("⋮ like these 2, 27 times more" in line for line in lines), "of their updates"
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "memory"),
+    [
+        ("{name: sgd, momentum: 0.9, weight_decay: 0.01}", ["velocity"]),
+        ("{name: adam}", ["mean", "square", "mean_share", "square_share"]),
+    ],
+)
+def test_inspect_names_what_an_optimiser_remembers(here, report, optimiser, memory):
+    program = report("tiny.yaml", "--set", f"optimiser={optimiser}")["program"]
+    for when in ("before", "after"):
+        made = {out["name"] for step in launched(program[when]["steps"]) for out in step["outputs"]}
+        assert {f"0.weight.{what}′" for what in memory} | {"0.weight′"} <= made
+
+
+def test_inspect_on_another_backend(report):
+    for name in BACKENDS:
+        assert report(CONFIGS / "moons.yaml", "--backend", name)["backend"] == name
 
 
 def test_inspect_takes_settings_and_any_data(here, report):
