@@ -80,3 +80,9 @@ def test_mistakes(here, cli, words, code, start, fragments):
     assert "Traceback" not in ended.err
     assert all(fragment in ended.err for fragment in fragments)
     assert not list(here.glob("*.svg"))
+
+
+def test_the_picture_of_the_docs_is_what_the_command_draws(here, cli):
+    root = Path(__file__).parents[2]
+    assert cli("graph", root / "configs" / "digits_normal.yaml", "-o", "step.svg").code == 0
+    assert (here / "step.svg").read_text("utf-8") == (root / "docs/images/step.svg").read_text("utf-8")
