@@ -28,8 +28,8 @@ HISTORY = (
     "differentiate what is not in it: detach() it, or compute it inside the step"
 )
 CLOSED_OVER_GRADIENT = (
-    "the step uses a gradient both as `.grad` of a parameter and as a tensor that it closes over, which are the same now "
-    "and need not be later: keep a copy, or use `.grad`"
+    "the step uses a gradient both as `.grad` of a parameter and as a tensor that it closes over, which are the same "
+    "now and need not be later: keep a copy, or use `.grad`"
 )
 HOST_DATA = (
     "a host array enters a captured step, and a replay would use the numbers that it holds now forever: pass it as an "

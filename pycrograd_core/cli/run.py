@@ -87,7 +87,7 @@ def train(
     """
     import json
 
-    from pycrograd_core.errors import CheckpointError
+    from pycrograd_core.errors import CaptureError, CheckpointError
     from pycrograd_core.training import Interrupted, TrainingRun
 
     from .progress import display
@@ -105,6 +105,8 @@ def train(
         except KeyboardInterrupt:
             observer.say(f"stopped at once; to go on from the last checkpoint: {resumption(training.folder.path)}")
             raise typer.Exit(INTERRUPTED) from None
+        except CaptureError as error:
+            raise CaptureError(f"{error}; or let it run as it is written, with --no-capture") from error
         except CheckpointError as error:
             if not (training.folder.path / "config.yaml").exists():
                 raise

@@ -46,7 +46,8 @@ class Optimiser:
 
     @property
     def learning_rate(self) -> float:
-        """The step size of the next update."""
+        """The step size of the next update. In a captured step it has no number: compute with `rate`."""
+        self.rate.host()  # raises there, where this number would be kept forever
         return self._learning_rate
 
     @learning_rate.setter

@@ -54,17 +54,27 @@ class Steps:
         """What tracing and compiling took so far."""
         return self._captured.compile_seconds if self._captured is not None else 0.0
 
-    def run(self, data: DeviceData, rows: NDArray[Any], each: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor | None]:
-        """A step on each row of `rows`, which is steps × batch; with row i of `each`. Returns steps × 1 tensors."""
+    def run(
+        self,
+        data: DeviceData,
+        rows: NDArray[Any],
+        each: Sequence[Tensor] = (),
+        before: Callable[[int], None] = lambda number: None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """A step on each row of `rows`, which is steps × batch. Returns steps × 1 tensors.
+
+        What differs from step to step is for captured steps in `each`, whose row i is passed to step i; others are
+        preceded by `before(i)`.
+        """
         if self._captured is not None:
             return self._captured.scan(data.features, data.targets, rows=rows, each=each)
         batch = rows.shape[1]
         indices = data.features.like_indices(rows.reshape(-1, 1))
         results = []
         for number in range(len(rows)):
+            before(number)
             chosen = indices[number * batch : (number + 1) * batch]
-            others = [x[number : number + 1] for x in each]
-            results.append(self._step(data.features.take_rows(chosen), data.targets.take_rows(chosen), *others))
+            results.append(self._step(data.features.take_rows(chosen), data.targets.take_rows(chosen)))
         with no_grad():
             first, second = zip(*results, strict=True)
             return ops.concat(*first, axis=0), None if second[0] is None else ops.concat(*second, axis=0)

@@ -184,13 +184,13 @@ class Trainer:
     def _advance(self, order: NDArray[Any]) -> None:
         """The next steps of an epoch: as many as there are between two readings."""
         rows = _batches(order, self.batch_size, self.position.step, self._interval)
+        first = self.position.total_steps
         each = []
-        if self.factor is not None:
-            first = self.position.total_steps
+        if self.captured and self.factor is not None:
             rates = [[self.base_rate * self.factor(first + number)] for number in range(len(rows))]
             each.append(self.optimiser.rate.like(rates))
         began, compiling = time.perf_counter(), self._training.compile_seconds
-        losses, correct = self._training.run(self.train, rows, each)
+        losses, correct = self._training.run(self.train, rows, each, lambda number: self._set_rate(first + number))
         self.meter.add(losses, correct, rows.shape[1])
         self.position.step += len(rows)
         self.position.total_steps += len(rows)

@@ -218,6 +218,18 @@ def test_the_rate_and_what_an_optimiser_is_told(backend):
     assert len(step.programs) == 2
 
 
+def test_an_optimiser_that_computes_with_the_number(backend):
+    class Own(optim.SGD):
+        def update(self, index, parameter, gradient):
+            parameter.update(ops.subtract, gradient * self.learning_rate)
+
+    setting = Setting(backend)
+    setting.optimiser = Own(setting.model.parameters(), 0.1)
+    setting.step(setting.x, setting.labels)
+    with pytest.raises(CaptureError):
+        capture(setting.step)(setting.x, setting.labels)
+
+
 # Shapes, dtypes, devices ---------------------------------------------------------------------------------------------
 
 

@@ -230,11 +230,14 @@ def check_scheduled_rate():
     model = nn.Linear(2, 2)
     rows = Dataset("four rows", np.ones((4, 2), "float32"), np.zeros(4, "int32"), 2)
     optimiser = Noting(model.parameters(), learning_rate=0.25)
-    trainer = Trainer(
-        model, losses["cross_entropy"](), optimiser, rows, epochs=2, batch_size=2, schedule=schedules["linear"]
-    )
-    trainer.fit()
+    twin = nn.Linear(2, 2)
+    twin.load_state_dict(model.state_dict())
+    options = {"epochs": 2, "batch_size": 2, "schedule": schedules["linear"]}
+    Trainer(model, losses["cross_entropy"](), optimiser, rows, captured=False, **options).fit()
     assert rates == [(rate, rate) for rate in (0.25, 0.1875, 0.125, 0.0625)]
+    captured = optim.SGD(twin.parameters(), learning_rate=0.25)
+    Trainer(twin, losses["cross_entropy"](), captured, rows, **options).fit()
+    assert np.allclose(model.weight.numpy(), twin.weight.numpy(), rtol=1e-5)
 
 
 def one_name(monkeypatch):
