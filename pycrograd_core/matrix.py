@@ -71,7 +71,7 @@ class Matrix(Operand, ABC):
     A subclass sets `shape`, `dtype`, `limits` (None) and `written` (0), through `super().__init__` or itself. It names
     its `device`; the loader sets `backend`. `capabilities` are named promises: `float64` (the backend computes in it),
     `host_memory` (`to_host` shares memory rather than copies it), `deterministic` (equal inputs give equal bits),
-    `exact_capture` (a compiled program gives the bits that its kernels would).
+    `exact_capture` (in float64 a captured step gives the bits of an eager one).
     """
 
     __slots__ = ("dtype", "limits", "shape", "written")

@@ -6,7 +6,7 @@ IEEE 754 decides what overflow and division by zero give. The kernels where that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -69,6 +69,11 @@ class NumPyMatrix(Matrix):
 
     device = "cpu"
     capabilities = frozenset({"float64", "host_memory", "deterministic"})
+    compiled_ops = frozenset({
+        "abs", "accumulate", "adam_update", "broadcast_to", "clip", "count_correct", "cross_entropy",
+        "cross_entropy_gradient", "dropout", "equal", "greater_equal", "less", "less_equal", "log_softmax", "minimum",
+        "negative", "not_equal", "one_hot", "relu", "relu_gradient", "sgd_update", "sigmoid", "softmax",
+    })  # fmt: skip
 
     def __init__(self, array: Array, dtype: str) -> None:
         self.array = array
@@ -80,6 +85,10 @@ class NumPyMatrix(Matrix):
     @classmethod
     def from_host(cls, buffer: HostBuffer, rows: int, cols: int, dtype: str) -> NumPyMatrix:
         return cls(np.frombuffer(buffer, dtype).reshape(rows, cols).copy(), dtype)
+
+    @classmethod
+    def from_owned(cls, array: Array, rows: int, cols: int, dtype: str) -> NumPyMatrix:
+        return cls(array, dtype)
 
     def to_host(self) -> HostBuffer:
         return self.array.data
@@ -157,6 +166,12 @@ class NumPyMatrix(Matrix):
     @classmethod
     def synchronize(cls) -> None:
         """NumPy's calls return when they are done."""
+
+    @classmethod
+    def compile(cls, program: Any) -> Callable[..., Sequence[NumPyMatrix]]:
+        from .compiled import compiled
+
+        return compiled(program)
 
     # Derived ops ---------------------------------------------------------------------------------------------------
 

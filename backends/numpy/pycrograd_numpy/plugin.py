@@ -21,11 +21,14 @@ def load(device: str | None) -> type[NumPyMatrix]:
 
 
 def probe() -> Probe:
-    """NumPy's version and the BLAS it was built with."""
+    """NumPy's version, the BLAS it was built with, and whether captured steps can add products to weights in it."""
     import numpy as np
 
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
-    return Probe(version=np.__version__, devices=(f"CPU, {blas}",))
+    from .blas import blas
+
+    name = np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
+    adding = "in place" if blas("float32") and blas("float64") else "out of reach: captured updates go block by block"
+    return Probe(version=np.__version__, devices=(f"CPU, {name} (accumulating {adding})",))
 
 
 @hookimpl

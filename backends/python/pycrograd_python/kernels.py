@@ -19,7 +19,7 @@ from . import ieee
 from .product import product as matrix_product
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pycrograd_core.errors import Shape
 
@@ -84,7 +84,7 @@ class Kernels(Matrix):
     __slots__ = ("data",)
 
     device = "cpu"
-    capabilities = frozenset({"float64", "host_memory", "deterministic"})
+    capabilities = frozenset({"float64", "host_memory", "deterministic", "exact_capture"})
 
     def __init__(self, shape: Shape, dtype: str, data: Values) -> None:
         super().__init__(shape, dtype)
@@ -133,11 +133,11 @@ class Kernels(Matrix):
 
     def max(self, axis: int | None = None, *, out: Self | None = None) -> Self:
         """The greatest of each line, or nan."""
-        return result(self, reduced(self, axis), map(_greatest, lines(self, axis)), out)
+        return result(self, reduced(self, axis), map(greatest, lines(self, axis)), out)
 
     def argmax(self, axis: int | None = None) -> Self:
         """The position in its line of the first greatest element, or of the first nan."""
-        positions = array(FORMATS[INDEX_DTYPE], map(_position_of_greatest, lines(self, axis)))
+        positions = array(FORMATS[INDEX_DTYPE], map(position_of_greatest, lines(self, axis)))
         return type(self)(reduced(self, axis), INDEX_DTYPE, positions)
 
     # Linear algebra ------------------------------------------------------------------------------------------------
@@ -211,11 +211,13 @@ class Kernels(Matrix):
         """Nothing is ever under way."""
 
 
-def _greatest(line: Values) -> float:
+def greatest(line: Sequence[float]) -> float:
+    """The greatest element; nan, if any is nan."""
     return math.nan if any(map(math.isnan, line)) else max(line)
 
 
-def _position_of_greatest(line: Values) -> int:
+def position_of_greatest(line: Sequence[float]) -> int:
+    """Where the first greatest element is, or the first nan."""
     if any(map(math.isnan, line)):
         return next(position for position, x in enumerate(line) if math.isnan(x))
     return line.index(max(line))

@@ -18,6 +18,9 @@ from .product import product
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pycrograd_core.capture.program import Program
+
+    from .compiled import CompiledProgram
     from .product import Values
 
 
@@ -88,6 +91,15 @@ class PythonMatrix(Kernels):
     def count_correct(self, labels: Self, *, out: Self | None = None) -> Self:
         """The number of rows whose argmax is their label."""
         return result(self, (1, 1), [sum(map(operator.eq, self.argmax(axis=1).data, labels.data))], out)
+
+    # Capture -------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def compile(cls, program: Program) -> CompiledProgram:
+        """The program as Python source, with fused loops: see `source`."""
+        from .compiled import CompiledProgram
+
+        return CompiledProgram(program)
 
     # Updates: `out` may be the first operand, which is then overwritten --------------------------------------------
 

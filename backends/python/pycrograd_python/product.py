@@ -76,7 +76,7 @@ def product(
     for top in range(0, m, panel):
         rows = min(panel, m - top)
         total = list(bias) * rows
-        for strip in _strips(k, widths):
+        for strip in strips(k, widths):
             xs = list(zip(*[_column(a, m, k, i, transpose_a, top, rows) for i in strip], strict=True))
             ys = list(zip(*[b[i::k] if transpose_b else b[i * n : (i + 1) * n] for i in strip], strict=True))
             part = multiplied(xs, ys) if ys else []
@@ -85,7 +85,7 @@ def product(
     return result
 
 
-def _strips(k: int, widths: Sequence[int]) -> Iterator[range]:
+def strips(k: int, widths: Sequence[int]) -> Iterator[range]:
     """0 … k in strips, each as wide as `widths` and the rest allow."""
     start = 0
     while start < k:
