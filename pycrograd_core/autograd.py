@@ -38,6 +38,7 @@ class _Mode(threading.local):
 
 class _Clock:
     now = 0  # counts in-place writes: a node is stale if one of its inputs was written after it was recorded
+    structure = 0  # counts attributes set on modules and optimisers: what was found out about them may have changed
 
 
 MODE = _Mode()

@@ -20,6 +20,7 @@ from pycrograd_core.tensor import Tensor
 from .arguments import Given, flatten
 from .compare import difference
 from .compiled import compiled
+from .direct import DECLINED, direct
 from .entry import Entry
 from .guards import collect
 from .loop import looped
@@ -65,6 +66,8 @@ class Captured:
         self._entries: dict[Any, list[Entry]] = {}
         self._runs: dict[Any, Run] = {}
         self._lock = threading.RLock()
+        self._direct: Callable[..., Any] = _decline  # the latest call as straight-line code
+        self._direct_arguments = -1
         self._methods: weakref.WeakKeyDictionary[Any, Captured] = weakref.WeakKeyDictionary()
 
     def __get__(self, instance: Any, owner: type | None = None) -> Captured:
@@ -77,14 +80,23 @@ class Captured:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """One step. Inside the trace of another captured step it is a part of that."""
-        if MODE.watch is not None:
-            return self.function(*args, **kwargs)
         with self._lock:
-            given = flatten(args, kwargs, self._uploaded)
-            entry = self._entry(given)
-            if entry.run is None:
-                entry.run = self._compiled(entry.traced.program)
-            return entry.call(entry.run, given.tensors)
+            if len(args) == self._direct_arguments and not kwargs:
+                result = self._direct(*args)
+                if result is not DECLINED:
+                    return result
+            if MODE.watch is not None:
+                return self.function(*args, **kwargs)
+            return self._call(flatten(args, kwargs, self._uploaded))
+
+    def _call(self, given: Given) -> Any:
+        entry = self._entry(given)
+        if entry.run is None:
+            entry.run = self._compiled(entry.traced.program)
+        if entry.confirmed and given.call is None:
+            call = direct(entry, given.tensors, MODE.recording)
+            self._direct, self._direct_arguments = (call, len(given.tensors)) if call else (_decline, -1)
+        return entry.call(entry.run, given.tensors)
 
     def scan(self, *data: Any, rows: Any, each: Sequence[Any] = ()) -> Any:
         """Many steps in one call, each on its own rows of data that are on the device: what each returned, stacked.
@@ -197,6 +209,10 @@ class Captured:
             self._runs[signature] = compiled(program)
             self.compile_seconds += time.perf_counter() - start
         return self._runs[signature]
+
+
+def _decline(*_args: Any) -> Any:
+    return DECLINED
 
 
 def _row_numbers(rows: Any, data: Sequence[Tensor]) -> NDArray[Any]:

@@ -27,30 +27,30 @@ class Entry:
         self.confirmed = self.called = False
         self.run: Run | None = None
         self.signature = (program.signature(), traced.template.description, traced.described_gradients)
-        self._held = [(x, matrix, x.requires_grad, tuple(x.hooks or ())) for x, matrix in traced.held]
+        self.held = [(x, matrix, x.requires_grad, tuple(x.hooks or ())) for x, matrix in traced.held]
         touched = {id(x): x for x, _ in traced.gradients if isinstance(x, Tensor)}
-        self._empty = [(x, empty[key]) for key, x in touched.items() if key in empty]
-        self._states = {id(matrix) for _, matrix in traced.held}
-        self._shared = {i: id(x.value) for i, x in enumerate(tensors) if id(x.value) in self._states}
+        self.empty = [(x, empty[key]) for key, x in touched.items() if key in empty]
+        self.states = {id(matrix) for _, matrix in traced.held}
+        self._shared = {i: id(x.value) for i, x in enumerate(tensors) if id(x.value) in self.states}
         count = len(program.arguments)
         positions = {value: position for position, value in enumerate(program.arguments)}
         self.written = [program.states[value] for value in program.updates if value in program.states]
         self._written_arguments = [positions[value] for value in program.updates if value in positions]
-        self._bounds = [
+        self.bounds = [
             (positions.get(value), program.states.get(value), *bound) for value, bound in traced.bounds.items()
         ]
         assert count == len(tensors) + len(traced.accumulated)
 
     def holds(self, tensors: Sequence[Tensor]) -> bool:
         """Whether a replay would do what running the step would."""
-        for x, matrix, requires_grad, hooks in self._held:
-            if x.value is not matrix or x.requires_grad is not requires_grad or (x.hooks and tuple(x.hooks) != hooks):
+        for x, matrix, requires_grad, hooks in self.held:
+            if x.value is not matrix or x.requires_grad is not requires_grad or tuple(x.hooks or ()) != hooks:
                 return False
-        for x, was_empty in self._empty:
+        for x, was_empty in self.empty:
             if (x.grad is None) is not was_empty:
                 return False
-        if self._shared or not self._states.isdisjoint([id(x.value) for x in tensors]):
-            found = {i: id(x.value) for i, x in enumerate(tensors) if id(x.value) in self._states}
+        if self._shared or not self.states.isdisjoint([id(x.value) for x in tensors]):
+            found = {i: id(x.value) for i, x in enumerate(tensors) if id(x.value) in self.states}
             if found != self._shared:
                 return False
         return self.guards.hold()
@@ -59,12 +59,12 @@ class Entry:
         """The same program came of another state of Python, or of the gradients: it is confirmed, and serves both."""
         self.run = other.run
         self.confirmed = True
-        before = {id(x): was_empty for x, was_empty in other._empty}
-        self._empty = [(x, was_empty) for x, was_empty in self._empty if before.get(id(x), was_empty) is was_empty]
+        before = {id(x): was_empty for x, was_empty in other.empty}
+        self.empty = [(x, was_empty) for x, was_empty in self.empty if before.get(id(x), was_empty) is was_empty]
 
     def check_bounds(self, arguments: Sequence[Matrix]) -> None:
         """Raise IndexRangeError for labels or row numbers that are out of range."""
-        for position, state, op, bound in self._bounds:
+        for position, state, op, bound in self.bounds:
             (state if position is None else arguments[position]).check_indices(op, bound)  # type: ignore[union-attr]
 
     def call(self, run: Run, tensors: Sequence[Tensor]) -> Any:
@@ -75,7 +75,7 @@ class Entry:
             gradient = (tensors[owner] if isinstance(owner, int) else owner).grad
             assert gradient is not None
             arguments.append(gradient.value)
-        if self._bounds:
+        if self.bounds:
             self.check_bounds(arguments)
         outputs = run(*arguments)
         self.note_written([arguments[position] for position in self._written_arguments])
@@ -94,6 +94,12 @@ class Entry:
         for x, gradient in self.traced.gradients:
             target = tensors[x] if isinstance(x, int) else x
             target.grad = Tensor.of(outputs[gradient]) if isinstance(gradient, int) else gradient
+
+    @property
+    def plain(self) -> bool:
+        """Whether a call does nothing to its arguments, and needs nothing of earlier gradients."""
+        others = any(isinstance(x, int) for x, _ in self.traced.gradients)
+        return not (others or self.traced.accumulated or self._written_arguments or self._shared)
 
     @property
     def loops(self) -> bool:

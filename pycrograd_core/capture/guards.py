@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from operator import is_, itemgetter
 from typing import Any
 
+from pycrograd_core.autograd import CLOCK
 from pycrograd_core.matrix import Matrix
 from pycrograd_core.nn import Module
 from pycrograd_core.op import Op
@@ -33,30 +34,48 @@ LONGEST = 1024  # items of a list that are watched one by one
 
 @dataclass
 class Guards:
-    """What values were, and how to look again. Asking whether they `hold` costs little more than the looking."""
+    """What values were, and how to look again. Asking whether they `hold` costs little more than the looking.
+
+    Attributes of modules and optimisers are `structure`: setting one is counted, so they are looked at only then.
+    """
 
     readers: list[Callable[[], Iterable[Any]]] = field(default_factory=list)
     expected: list[Any] = field(default_factory=list)  # what the readers gave, one after the other
+    structure: list[Callable[[], Iterable[Any]]] = field(default_factory=list)
+    structure_expected: list[Any] = field(default_factory=list)
+    seen: int = -1  # the count of changes to the structure when it was last looked at
     tensors: list[Tensor] = field(default_factory=list)
 
-    def watch(self, reader: Callable[[], Iterable[Any]]) -> list[Any]:
+    def watch(self, reader: Callable[[], Iterable[Any]], *, structure: bool = False) -> list[Any]:
         """Expect what a reader gives, and return it."""
-        self.readers.append(reader)
         values = list(reader())
-        self.expected += values
+        (self.structure if structure else self.readers).append(reader)
+        expected = self.structure_expected if structure else self.expected
+        expected += values
         return values
 
     def hold(self) -> bool:
         """Whether everything is as it was."""
-        found: list[Any] = []
-        try:
-            for reader in self.readers:
-                found.extend(reader())
-        except KeyError:  # an attribute or a global that is gone
+        if not _unchanged(self.readers, self.expected):
             return False
-        if len(found) != len(self.expected):
-            return False
-        return all(map(is_, found, self.expected)) or all(map(_same, found, self.expected))
+        if self.seen != CLOCK.structure:
+            now = CLOCK.structure
+            if not _unchanged(self.structure, self.structure_expected):
+                return False
+            self.seen = now
+        return True
+
+
+def _unchanged(readers: Iterable[Callable[[], Iterable[Any]]], expected: list[Any]) -> bool:
+    found: list[Any] = []
+    try:
+        for reader in readers:
+            found += reader()
+    except KeyError:  # an attribute or a global that is gone
+        return False
+    if len(found) != len(expected):
+        return False
+    return all(map(is_, found, expected)) or all(map(_same, found, expected))
 
 
 def collect(function: Callable[..., Any]) -> Guards:
@@ -76,7 +95,10 @@ def _same(now: Any, was: Any) -> bool:
 
 def _contents(cells: Iterable[types.CellType]) -> list[Any]:
     """What the variables of an enclosing function hold."""
-    return [_MISSING if cell == _UNASSIGNED else cell.cell_contents for cell in cells]
+    try:
+        return [cell.cell_contents for cell in cells]
+    except ValueError:  # one is not assigned yet
+        return [_MISSING if cell == _UNASSIGNED else cell.cell_contents for cell in cells]
 
 
 class _Slots(Mapping[str, Any]):
@@ -143,10 +165,10 @@ class _Walk:
         elif not isinstance(value, _OPAQUE):
             self._object(value)
 
-    def _attributes(self, mapping: Mapping[str, Any], keys: Sequence[str]) -> None:
+    def _attributes(self, mapping: Mapping[str, Any], keys: Sequence[str], *, structure: bool = False) -> None:
         if keys:
             get = itemgetter(*keys, keys[0])  # of one key it would give no tuple
-            for value in self.guards.watch(functools.partial(get, mapping)):
+            for value in self.guards.watch(functools.partial(get, mapping), structure=structure):
                 self.visit(value)
 
     def _items(self, items: Sequence[Any]) -> None:
@@ -161,9 +183,9 @@ class _Walk:
     def _model(self, model: Module | Optimiser) -> None:
         skipped = getattr(model, "counters", ())
         keys = [key for key in vars(model) if not key.startswith("_") and key not in skipped]
-        self._attributes(vars(model), keys)
+        self._attributes(vars(model), keys, structure=True)
         if isinstance(model, Module) and "training" not in keys:  # until train() or eval() is called
-            self.guards.watch(lambda: (model.training,))
+            self.guards.watch(lambda: (model.training,), structure=True)
         for name in ("forward", "update", "step"):
             method = getattr(type(model), name, None)
             if isinstance(method, types.FunctionType):

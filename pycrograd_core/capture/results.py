@@ -46,6 +46,11 @@ class Template:
     description: tuple[Any, ...]
     refers: bool
 
+    @property
+    def alone(self) -> bool:
+        """Whether the result is nothing but the first output."""
+        return self.description in ((("output", 0, True), ("tensor", 0)), (("output", 0, False), ("tensor", 0)))
+
     def build(self, outputs: Sequence[Matrix], arguments: Sequence[Tensor]) -> Any:
         """The result."""
         return self.arrange([make(outputs, arguments) for make in self.makes])
@@ -123,11 +128,11 @@ class _Building:
         self.outputs.append(x.value)
         self.description.append(("output", number, x.requires_grad))
         if x.requires_grad:
-            return lambda outputs, given: _without_graph(outputs[number])
+            return lambda outputs, given: without_graph(outputs[number])
         return lambda outputs, given: Tensor.of(outputs[number])
 
 
-def _without_graph(value: Matrix) -> Tensor:
+def without_graph(value: Matrix) -> Tensor:
     """An output that required a gradient inside the step."""
     tensor = Tensor.of(value, True)
     tensor.node = _no_graph()

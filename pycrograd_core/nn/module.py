@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pycrograd_core.autograd import no_grad
+from pycrograd_core.autograd import CLOCK, no_grad
 from pycrograd_core.errors import CheckpointError, ShapeError
 from pycrograd_core.op import INDEX_DTYPE
 from pycrograd_core.tensor import Tensor
@@ -42,6 +42,12 @@ class Module:
         if any(isinstance(each, Tensor) and each.requires_grad and each.is_leaf for _, each in _flat(name, value)):
             self.keep(name)
         super().__setattr__(name, value)
+        if name not in self.counters:
+            CLOCK.structure += 1
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        CLOCK.structure += 1
 
     def keep(self, name: str) -> None:
         """Make the tensors in an attribute part of the saved state, whether they require a gradient or not."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge, Gt, Lt
 
 from pycrograd_core import ops
-from pycrograd_core.autograd import no_grad
+from pycrograd_core.autograd import CLOCK, no_grad
 from pycrograd_core.errors import CheckpointError, GradientError, Shape
 from pycrograd_core.limits import limited
 from pycrograd_core.tensor import Tensor
@@ -43,6 +43,10 @@ class Optimiser:
         self.rate = self.parameters[0].new_full(1, 1, learning_rate)
         self._learning_rate = float(learning_rate)
         self.state: dict[str, Tensor] = {}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        CLOCK.structure += 1
 
     @property
     def learning_rate(self) -> float:
