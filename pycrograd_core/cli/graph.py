@@ -32,10 +32,10 @@ def graph(
 
     A .svg file opens in any browser. A .dot file is for Graphviz. Trains nothing, and draws no weights.
     """
-    from pycrograd_core.capture.dot import dot
-    from pycrograd_core.capture.draw import graph as drawn
+    from pycrograd_core.capture.drawing.dot import dot
+    from pycrograd_core.capture.drawing.graph import graph as drawn
+    from pycrograd_core.capture.drawing.svg import svg
     from pycrograd_core.capture.passes import optimise
-    from pycrograd_core.capture.svg import svg
     from pycrograd_core.errors import PycrogradError
     from pycrograd_core.training.inspection import training_step
 

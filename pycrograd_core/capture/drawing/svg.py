@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from .draw import Graph, Node, Pill
+from .graph import Graph, Node, Pill
 from .layout import Layout, Size, Spot, arrange
 
 LETTER = 7.25  # the width of a character in the drawing's font

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .cost import kernels, size, traffic
-from .program import Instruction, Program, Region, Step, Value
-from .show import call, chains, dimensions, formula, labels
+from ..cost import kernels, size, traffic
+from ..program import Instruction, Program, Region, Step, Value
+from ..show import call, chains, dimensions, formula, labels
 
 LONGEST = 56  # characters of an op in a box: the tooltip has it whole
 SAME = "as it is"  # an input that is returned, or written to a state, without an op

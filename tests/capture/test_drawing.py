@@ -7,12 +7,12 @@ from xml.etree import ElementTree
 import pytest
 
 from pycrograd_core import ops
-from pycrograd_core.capture.dot import dot, quoted
-from pycrograd_core.capture.draw import graph
-from pycrograd_core.capture.layout import BEND, GAP, arrange
+from pycrograd_core.capture.drawing.dot import dot, quoted
+from pycrograd_core.capture.drawing.graph import graph
+from pycrograd_core.capture.drawing.layout import BEND, GAP, arrange
+from pycrograd_core.capture.drawing.svg import svg
 from pycrograd_core.capture.program import region
 from pycrograd_core.capture.recorder import Recorder, trace_matrices
-from pycrograd_core.capture.svg import svg
 from pycrograd_core.capture.symbolic import ShapeMatrix
 
 SVG = "{http://www.w3.org/2000/svg}"

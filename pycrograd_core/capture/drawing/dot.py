@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from .program import Program, Region, Step, Value
-from .show import call, dimensions, labels
+from ..program import Program, Region, Step, Value
+from ..show import call, dimensions, labels
 
 KINDS = {  # of what goes in and comes out
     "argument": 'shape=box, style="rounded,filled", fillcolor="#e0edff", color="#1d4ed8"',
