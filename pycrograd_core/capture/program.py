@@ -142,11 +142,6 @@ class Program:
         """Floating-point operations of a step."""
         return sum(step.flops for step in self.body)
 
-    @property
-    def traffic(self) -> int:
-        """Bytes read and written, if each instruction or region reads an input once and writes an output once."""
-        return sum(value.bytes for step in self.body for value in (*step.inputs, *step.outputs))
-
     def names(self) -> dict[Value, str]:
         """A short name for each value, by where it comes from: x0 argument, s0 state, f0 feed, c0 constant, v0 made."""
         named: dict[Value, str] = {}
