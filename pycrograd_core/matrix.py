@@ -18,7 +18,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
-from .errors import BackendMismatchError, DtypeError, IndexRangeError, PycrogradError, Shape, ShapeError
+from .errors import BackendMismatchError, DataError, DtypeError, IndexRangeError, PycrogradError, Shape, ShapeError
 from .host import host_array
 from .op import FLOAT_DTYPES, INDEX_DTYPE, RESERVED, Op
 from .operand import Operand
@@ -270,7 +270,10 @@ class Matrix(Operand, ABC):
     @classmethod
     def from_feed(cls, draw: Callable[[int, int], HostBuffer], rows: int, cols: int, dtype: str) -> Any:
         """A matrix of what `draw(rows, cols)` returns: host data that are new in each step."""
-        return cls.from_host(host_array(draw(rows, cols), dtype), rows, cols, dtype)
+        drawn = host_array(draw(rows, cols), dtype)
+        if drawn.shape != (rows, cols):
+            raise DataError(f"what was to be drawn is {rows}×{cols}; got {drawn.shape[0]}×{drawn.shape[1]}")
+        return cls.from_host(drawn, rows, cols, dtype)
 
     def check_indices(self, op: Op, bound: int) -> None:
         """Raise IndexRangeError if a value is outside [0, bound). Reads the values where their limits do not tell."""

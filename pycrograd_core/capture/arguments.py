@@ -43,6 +43,8 @@ def flatten(args: Sequence[Any], kwargs: Mapping[str, Any], upload: Callable[[An
         if isinstance(value, dict):
             parts.append((dict, tuple(value)))
             return {key: taken(each) for key, each in value.items()}
+        if getattr(value, "shape", None) == () and hasattr(value, "item"):
+            value = value.item()  # a number of NumPy's
         if value is None or isinstance(value, (bool, int, float, str)):
             parts.append((type(value), repr(value)))
             return value

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pycrograd_core.autograd import CLOCK, MODE
+from pycrograd_core.op import INDEX_DTYPE
 from pycrograd_core.tensor import Tensor
 
 from .entry import Entry
@@ -54,7 +55,6 @@ def direct(entry: Entry, tensors: list[Tensor], recording: bool) -> Callable[...
             *(f"{value} is {other}" for other in values),
         ]
         values.append(value)
-    empty = {id(x): was_empty for x, was_empty in entry.empty}
     held: dict[int, str] = {}
     for x, matrix, requires_grad, hooks in entry.held:
         if hooks:
@@ -63,8 +63,10 @@ def direct(entry: Entry, tensors: list[Tensor], recording: bool) -> Callable[...
         declined.append(f"{tensor}.value is not {name(matrix)}")
         declined.append(f"{tensor}.requires_grad is not {requires_grad}")
         declined.append(f"{tensor}.hooks")
-        if id(x) in empty:
-            declined.append(f"({tensor}.grad is None) is not {empty[id(x)]}")
+    for x, was_empty in entry.empty:
+        declined.append(f"({held.get(id(x)) or name(x)}.grad is None) is not {was_empty}")
+    for x, requires_grad in entry.flags:
+        declined.append(f"{name(x)}.requires_grad is not {requires_grad}")
     declined.append("not hold()")
     lines += [f"if {condition}: return DECLINED" for condition in declined]
     for position, state, op, extent in entry.bounds:
@@ -76,6 +78,8 @@ def direct(entry: Entry, tensors: list[Tensor], recording: bool) -> Callable[...
     lines.append("CLOCK.now = now = CLOCK.now + 1")
     for matrix in entry.written:
         lines.append(f"{name(matrix)}.written = now")
+        if matrix.dtype == INDEX_DTYPE:
+            lines.append(f"{name(matrix)}.limits = None")
     for target, gradient in entry.traced.gradients:
         kept = f"Tensor.of(outputs[{gradient}])" if isinstance(gradient, int) else name(gradient)
         lines.append(f"{held.get(id(target)) or name(target)}.grad = {kept}")

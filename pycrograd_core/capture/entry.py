@@ -7,6 +7,7 @@ from typing import Any
 
 from pycrograd_core.autograd import CLOCK
 from pycrograd_core.matrix import Matrix
+from pycrograd_core.plugins import default_backend
 from pycrograd_core.tensor import Tensor
 
 from .guards import Guards
@@ -17,19 +18,24 @@ from .trace import Traced
 class Entry:
     """A trace, and what the world must look like for it to be repeated.
 
-    `empty` says by id of which tensors the gradient was None when the step began.
+    `empty` says of which tensors the gradient was None when the step began. `loops` are compiled loops, by the shapes
+    of their data.
     """
 
-    def __init__(self, traced: Traced, guards: Guards, tensors: Sequence[Tensor], empty: dict[int, bool]) -> None:
+    def __init__(
+        self, traced: Traced, guards: Guards, tensors: Sequence[Tensor], empty: Sequence[tuple[Tensor, bool]]
+    ) -> None:
         program = traced.program
         self.traced = traced
         self.guards = guards
         self.confirmed = self.called = False
         self.run: Run | None = None
+        self.loops: dict[Any, Run] = {}
         self.signature = (program.signature(), traced.template.description, traced.described_gradients)
         self.held = [(x, matrix, x.requires_grad, tuple(x.hooks or ())) for x, matrix in traced.held]
-        touched = {id(x): x for x, _ in traced.gradients if isinstance(x, Tensor)}
-        self.empty = [(x, empty[key]) for key, x in touched.items() if key in empty]
+        self.empty = list(empty)
+        met = {id(x) for x, _ in traced.held}
+        self.flags = [(x, x.requires_grad) for x in guards.tensors if id(x) not in met]
         self.states = {id(matrix) for _, matrix in traced.held}
         self._shared = {i: id(x.value) for i, x in enumerate(tensors) if id(x.value) in self.states}
         count = len(program.arguments)
@@ -49,6 +55,13 @@ class Entry:
         for x, was_empty in self.empty:
             if (x.grad is None) is not was_empty:
                 return False
+        for x, requires_grad in self.flags:
+            if x.requires_grad is not requires_grad:
+                return False
+        if any((tensors[x] if isinstance(x, int) else x).grad is None for x in self.traced.accumulated):
+            return False
+        if self.traced.default is not None and default_backend() is not self.traced.default:
+            return False
         if self._shared or not self.states.isdisjoint([id(x.value) for x in tensors]):
             found = {i: id(x.value) for i, x in enumerate(tensors) if id(x.value) in self.states}
             if found != self._shared:
@@ -57,7 +70,7 @@ class Entry:
 
     def merge(self, other: Entry) -> None:
         """The same program came of another state of Python, or of the gradients: it is confirmed, and serves both."""
-        self.run = other.run
+        self.run, self.loops = other.run, other.loops
         self.confirmed = True
         before = {id(x): was_empty for x, was_empty in other.empty}
         self.empty = [(x, was_empty) for x, was_empty in self.empty if before.get(id(x), was_empty) is was_empty]
@@ -66,6 +79,20 @@ class Entry:
         """Raise IndexRangeError for labels or row numbers that are out of range."""
         for position, state, op, bound in self.bounds:
             (state if position is None else arguments[position]).check_indices(op, bound)  # type: ignore[union-attr]
+
+    def check_rows(self, data: Sequence[Tensor], each: Sequence[Tensor], indices: Tensor) -> None:
+        """As `check_bounds` for a loop: of the data, the rows that it uses count."""
+        for position, state, op, bound in self.bounds:
+            if position is None:
+                state.check_indices(op, bound)  # type: ignore[union-attr]
+            elif position >= len(data):
+                each[position - len(data)].value.check_indices(op, bound)
+            else:
+                limits = data[position].value.limits
+                if limits is None or limits[0] < 0 or limits[1] >= bound:
+                    chosen = data[position].take_rows(indices).value
+                    chosen.limits = None  # those of all rows
+                    chosen.check_indices(op, bound)
 
     def call(self, run: Run, tensors: Sequence[Tensor]) -> Any:
         """One step."""
@@ -99,10 +126,13 @@ class Entry:
     def plain(self) -> bool:
         """Whether a call does nothing to its arguments, and needs nothing of earlier gradients."""
         others = any(isinstance(x, int) for x, _ in self.traced.gradients)
-        return not (others or self.traced.accumulated or self._written_arguments or self._shared)
+        default = self.traced.default is not None
+        return not (default or others or self.traced.accumulated or self._written_arguments or self._shared)
 
     @property
-    def loops(self) -> bool:
-        """Whether many steps can run as one program: what they leave behind is in states alone."""
+    def repeatable(self) -> bool:
+        """Whether many steps can run as one program: what they leave behind is in states alone, and no index there."""
         kept = any(isinstance(gradient, int) for _, gradient in self.traced.gradients)
-        return not (kept or self.traced.accumulated or self.traced.template.refers or self._written_arguments)
+        indices = any(state is written for _, state, *_ in self.bounds for written in self.written)
+        refers = self.traced.template.refers
+        return not (kept or indices or refers or self.traced.accumulated or self._written_arguments)

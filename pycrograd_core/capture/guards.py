@@ -1,35 +1,58 @@
 """What a step read from Python, as far as it can be found: numbers, switches and the structure of the model.
 
 A replay runs no Python, so a program holds only as long as these are what they were. They are looked for where a step
-can reach them: its closure and defaults, the globals that it names, functions of the user's that it calls, every
-attribute of modules and optimisers (but counters and what begins with an underscore), and of other objects the
-attributes that the code names.
+can reach them: its closure and defaults, the globals that it names, functions and methods of the user's that it names,
+every attribute of modules and optimisers (but counters), and of other objects the attributes that the code names, be
+they the object's or its class's.
 """
 
 from __future__ import annotations
 
 import functools
+import math
+import os
 import sys
+import sysconfig
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from operator import is_, itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pycrograd_core.autograd import CLOCK
+from pycrograd_core.errors import CaptureError
 from pycrograd_core.matrix import Matrix
 from pycrograd_core.nn import Module
 from pycrograd_core.op import Op
 from pycrograd_core.optim import Optimiser
 from pycrograd_core.tensor import Tensor
 
+from .misuse import TOO_LONG
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LONGEST = 4096  # items of a list, or bytes of an array, that are watched one by one
+
 _MISSING = object()
 _UNASSIGNED = types.CellType()
-_SCALARS = (bool, int, float, complex, str, bytes, type(None))
-_OPAQUE = (Tensor, Matrix, Op, type, types.BuiltinFunctionType)  # nothing in them is a number that a step reads
-_LIBRARY = tuple({sys.prefix, sys.base_prefix, *(folder for folder in sys.path if folder.endswith("-packages"))})
+_SCALARS = (bool, int, float, complex, str, bytes, type(None), np.generic)
+_OPAQUE = (Matrix, type)  # nothing in them is a number that a step reads
+_LIBRARY = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _CORE = __name__.partition(".")[0]
-LONGEST = 1024  # items of a list that are watched one by one
+_OURS = {"_kept", "_stream", "_learning_rate"}  # attributes of modules and optimisers that change no program
+_DYNAMIC = {
+    "getattr",
+    "vars",
+    "__dict__",
+    "asdict",
+    "astuple",
+    "attrgetter",
+}  # code that names these may read any attribute
 
 
 @dataclass
@@ -90,7 +113,14 @@ def collect(function: Callable[..., Any]) -> Guards:
 
 
 def _same(now: Any, was: Any) -> bool:
-    return now is was or (type(now) is type(was) and isinstance(now, _SCALARS) and now == was)
+    """Whether two values are one object, or equal numbers, texts or sets; -0.0 is not 0.0, and a nan is a nan."""
+    if now is was:
+        return True
+    if type(now) is not type(was) or not isinstance(now, (*_SCALARS, frozenset)):
+        return False
+    if isinstance(now, float):
+        return (now == was and math.copysign(1, now) == math.copysign(1, was)) or (now != now and was != was)
+    return bool(now == was)
 
 
 def _contents(cells: Iterable[types.CellType]) -> list[Any]:
@@ -101,23 +131,16 @@ def _contents(cells: Iterable[types.CellType]) -> list[Any]:
         return [_MISSING if cell == _UNASSIGNED else cell.cell_contents for cell in cells]
 
 
-class _Slots(Mapping[str, Any]):
-    """The attributes of an object that has slots for them."""
+def _attributes_of(value: Any) -> dict[str, Any]:
+    """What an object holds itself: in its dictionary, and in the slots of its class."""
+    slots = [name for kind in type(value).__mro__ for name in _slots(kind) if hasattr(value, name)]
+    return {**getattr(value, "__dict__", {}), **{name: getattr(value, name) for name in slots}}
 
-    def __init__(self, value: Any) -> None:
-        self._value = value
 
-    def __getitem__(self, name: str) -> Any:
-        try:
-            return getattr(self._value, name)
-        except AttributeError:
-            raise KeyError(name) from None
-
-    def __iter__(self) -> Iterator[str]:
-        raise TypeError("only asked for names that are known")
-
-    def __len__(self) -> int:
-        raise TypeError("only asked for names that are known")
+def _slots(kind: type) -> Iterable[str]:
+    names = vars(kind).get("__slots__", ())
+    own = (names,) if isinstance(names, str) else tuple(names)
+    return (name for name in own if not name.startswith("__"))
 
 
 class _Walk:
@@ -126,17 +149,16 @@ class _Walk:
     def __init__(self, guards: Guards, names: set[str]) -> None:
         self.guards = guards
         self.names = names
+        self.home = ""  # the package of the step: no library, wherever it is installed
         self.seen: dict[int, Any] = {}
 
     def root(self, function: Callable[..., Any]) -> None:
         """The step itself, whoever wrote it; functions of libraries that it calls are taken to depend on nothing."""
-        if isinstance(function, types.MethodType):
-            self._function(function.__func__, library=True)
-            self.visit(function.__self__)
-        elif isinstance(function, types.FunctionType):
-            self._function(function, library=True)
-        else:
-            self.visit(function)
+        own = getattr(function, "__func__", function)
+        self.home = (getattr(own, "__module__", None) or "").partition(".")[0]
+        if isinstance(own, types.FunctionType):
+            self._function(own, root=True)
+        self.visit(getattr(function, "__self__", function))
 
     def visit(self, value: Any) -> None:
         """Watch what a value holds, each kind of value in its way."""
@@ -145,6 +167,8 @@ class _Walk:
         self.seen[id(value)] = value
         if isinstance(value, Tensor):
             self.guards.tensors.append(value)
+            for hook in (value.hooks or {}).values():
+                self.visit(hook)
         elif isinstance(value, types.FunctionType):
             self._function(value)
         elif isinstance(value, types.MethodType):
@@ -153,77 +177,147 @@ class _Walk:
         elif isinstance(value, functools.partial):
             for part in (value.func, value.args, value.keywords):
                 self.visit(part)
-        elif isinstance(value, (list, tuple)):
+        elif isinstance(value, (list, tuple, deque)):
             self._items(value)
-        elif isinstance(value, dict):
-            self.guards.watch(lambda: (len(value),))
-            self._attributes(value, list(value))
-        elif isinstance(value, (set, frozenset)):
-            self.guards.watch(lambda: (len(value),))
+        elif isinstance(value, Mapping):
+            self._mapping(value)
+        elif isinstance(value, Set):
+            self.guards.watch(lambda: (frozenset(value),))
+        elif isinstance(value, (np.ndarray, array, bytearray)):
+            self._array(np.asarray(value))
+        elif isinstance(value, Op):
+            self.visit(value.decomposition)
+            self.visit(value.gradients)
+        elif isinstance(value, types.BuiltinFunctionType):
+            self.visit(getattr(value, "__self__", None))  # of a method, such as the `get` of a dictionary
         elif isinstance(value, (Module, Optimiser)):
             self._model(value)
+        elif isinstance(value, types.ModuleType):
+            self._python_module(value)
         elif not isinstance(value, _OPAQUE):
             self._object(value)
 
-    def _attributes(self, mapping: Mapping[str, Any], keys: Sequence[str], *, structure: bool = False) -> None:
+    def _watch_all(self, reader: Callable[[], Iterable[Any]], *, structure: bool = False) -> None:
+        for value in self.guards.watch(reader, structure=structure):
+            self.visit(value)
+
+    def _named(self, mapping: Mapping[str, Any], keys: Sequence[str], *, structure: bool = False) -> None:
         if keys:
             get = itemgetter(*keys, keys[0])  # of one key it would give no tuple
-            for value in self.guards.watch(functools.partial(get, mapping), structure=structure):
-                self.visit(value)
+            self._watch_all(functools.partial(get, mapping), structure=structure)
 
     def _items(self, items: Sequence[Any]) -> None:
         if len(items) > LONGEST:
-            self.guards.watch(lambda: (len(items),))
-            return
-        if isinstance(items, list):
-            self.guards.watch(functools.partial(tuple, items))
-        for item in items:
-            self.visit(item)
+            raise CaptureError(TOO_LONG.format(what=f"a {type(items).__name__} of {len(items):,} items"))
+        self._watch_all(functools.partial(tuple, items))
+
+    def _mapping(self, mapping: Mapping[Any, Any]) -> None:
+        if len(mapping) > LONGEST:
+            raise CaptureError(TOO_LONG.format(what=f"a {type(mapping).__name__} of {len(mapping):,} items"))
+        self.guards.watch(functools.partial(tuple, mapping))  # the keys, in their order
+        self._watch_all(lambda: tuple(mapping.values()))
+
+    def _array(self, values: NDArray[Any]) -> None:
+        if values.nbytes > LONGEST:
+            raise CaptureError(TOO_LONG.format(what=f"a host array of {values.nbytes:,} bytes"))
+        self.guards.watch(lambda: (str(values.shape), values.tobytes()))
 
     def _model(self, model: Module | Optimiser) -> None:
-        skipped = getattr(model, "counters", ())
-        keys = [key for key in vars(model) if not key.startswith("_") and key not in skipped]
-        self._attributes(vars(model), keys, structure=True)
+        held = vars(model)
+        skipped = _OURS.union(getattr(model, "counters", ()))
+        keys = [key for key in held if key not in skipped and not key.startswith("_captured_")]
+        self.guards.watch(functools.partial(tuple, held), structure=True)
+        self._named(held, keys, structure=True)
         if isinstance(model, Module) and "training" not in keys:  # until train() or eval() is called
             self.guards.watch(lambda: (model.training,), structure=True)
-        for name in ("forward", "update", "step"):
-            method = getattr(type(model), name, None)
-            if isinstance(method, types.FunctionType):
-                self.visit(method)
+        self._class(model, always={"forward", "update", "step"})
+
+    def _python_module(self, module: types.ModuleType) -> None:
+        if not self._library(module.__name__, getattr(module, "__file__", None)):
+            self._named(vars(module), [name for name in sorted(self.names) if name in vars(module)])
 
     def _object(self, value: Any) -> None:
-        if isinstance(value, types.ModuleType) and _from_library(value.__name__, getattr(value, "__file__", None)):
-            return
-        attributes = getattr(value, "__dict__", {})
-        self._attributes(attributes, [name for name in sorted(self.names) if name in attributes])
-        slots = {name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())}
-        self._attributes(_Slots(value), sorted(self.names & slots))
+        held = _attributes_of(value)
+        everything = bool(self.names & _DYNAMIC) and not self._library(type(value).__module__, None)
+        self._named_of(value, [name for name in sorted(held) if everything or name in self.names])
+        self._class(value, always=set())
+        self.visit(getattr(value, "__wrapped__", None))
 
-    def _function(self, function: Callable[..., Any], *, library: bool = False) -> None:
-        if not isinstance(function, types.FunctionType):
-            self.visit(function)
+    def _named_of(self, value: Any, names: Sequence[str]) -> None:
+        def read() -> list[Any]:
+            held = _attributes_of(value)
+            return [held.get(name, _MISSING) for name in names]
+
+        if names:
+            held = getattr(value, "__dict__", {})
+            if all(name in held for name in names):
+                self._named(held, names)
+            else:
+                self._watch_all(read)
+
+    def _class(self, value: Any, always: set[str]) -> None:
+        """What a class of the user's adds: its methods, and its attributes, which the object may come to hide."""
+        for kind in type(value).__mro__:
+            if self._library(kind.__module__, getattr(sys.modules.get(kind.__module__), "__file__", None)):
+                continue
+            attributes = kind.__dict__
+            for name, attribute in list(attributes.items()):
+                if not (name in self.names or name in always or name.startswith("__")):
+                    continue
+                if not (name.startswith("__") and not callable(attribute)):
+                    self._named(attributes, [name])
+                for function in _functions(attribute):
+                    self.visit(function)
+            missing = [name for name in sorted(self.names) if name not in _attributes_of(value)]
+            if missing:
+                self.guards.watch(functools.partial(_appeared, value, missing))
+
+    def _function(self, function: types.FunctionType, *, root: bool = False) -> None:
+        if not root and self._library(function.__module__ or "", function.__code__.co_filename):
             return
-        if not library and _from_library(function.__module__ or "", function.__code__.co_filename):
-            return
-        named = set(_named(function.__code__))
+        named = set(_names(function.__code__))
         self.names |= named
         cells = function.__closure__ or ()
-        for content in self.guards.watch(lambda: _contents(cells)):
-            self.visit(content)
-        self._attributes(function.__globals__, [name for name in sorted(named) if name in function.__globals__])
-        self.visit(function.__defaults__)
-        self.visit(function.__kwdefaults__)
-        self.visit(getattr(function, "__wrapped__", None))
+        self._watch_all(lambda: [function.__defaults__, function.__kwdefaults__, *_contents(cells)])
+        self._named(function.__globals__, [name for name in sorted(named) if name in function.__globals__])
+        for module in named & sys.modules.keys():  # imported within the function
+            self.visit(sys.modules[module])
+        if vars(function):
+            self._mapping(vars(function))
+
+    def _library(self, module: str, file: str | None) -> bool:
+        """Whether code is not the user's: of this package, of the standard library, or installed."""
+        package = module.partition(".")[0]
+        if package == _CORE or module in sys.builtin_module_names:
+            return True
+        if package == self.home or file is None:
+            return False
+        return file.startswith(_LIBRARY)
 
 
-def _from_library(module: str, file: str | None) -> bool:
-    """Whether code is not the user's: of this package, of the standard library or installed."""
-    return module.partition(".")[0] == _CORE or file is None or file.startswith(_LIBRARY)
+def _appeared(value: Any, names: Iterable[str]) -> list[bool]:
+    """Which of these attributes an object has come to hold itself."""
+    held = getattr(value, "__dict__", {})
+    return [name in held for name in names]
 
 
-def _named(code: types.CodeType) -> Iterator[str]:
+def _functions(attribute: Any) -> Iterator[Any]:
+    """The functions behind an attribute of a class."""
+    if isinstance(attribute, property):
+        yield from (function for function in (attribute.fget, attribute.fset) if function is not None)
+    elif isinstance(attribute, (staticmethod, classmethod)):
+        yield attribute.__func__
+    elif isinstance(attribute, functools.cached_property):
+        yield attribute.func
+    elif isinstance(attribute, types.FunctionType):
+        yield attribute
+    elif hasattr(attribute, "__wrapped__"):
+        yield attribute.__wrapped__
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
     """The globals and attributes that code names, functions within it included."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield from _named(constant)
+            yield from _names(constant)

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pycrograd_core.errors import Shape
+from pycrograd_core.autograd import MODE, Watch
+from pycrograd_core.errors import CaptureError, Shape
 from pycrograd_core.matrix import Matrix
 from pycrograd_core.op import Op
 
+from .misuse import KEPT, OTHER_THREAD
 from .program import Constant, Instruction, Program, Value
 from .symbolic import SymbolicMatrix, symbols
 
@@ -22,12 +24,21 @@ class Recorder:
         self.matrix = matrix
         self.kind = symbols(self, matrix)
         self.closed = False  # once the trace is over, nothing is recorded any more
+        self.owner: Watch | None = None  # the trace that records, in its thread alone
+        self.refused: CaptureError | None = None  # what was raised within the step, which may have caught it
         self.body: list[Instruction] = []
         self.arguments: list[Value] = []
         self.states: dict[Value, Matrix] = {}
         self.feeds: dict[Value, Callable[[int, int], Any]] = {}
         self.constants: dict[Value, Constant] = {}
         self.bounds: dict[Value, tuple[Op, int]] = {}
+
+    def check_open(self) -> None:
+        """Raise CaptureError if the trace is over, or another thread's."""
+        if self.closed:
+            raise CaptureError(KEPT)
+        if self.owner is not None and MODE.watch is not self.owner:
+            raise CaptureError(OTHER_THREAD)
 
     def argument(self, shape: Shape, dtype: str) -> SymbolicMatrix:
         """A matrix that is given at each call."""

@@ -14,15 +14,11 @@ from pycrograd_core.matrix import Matrix
 from pycrograd_core.op import TABLE, Op
 from pycrograd_core.tensor import Tensor
 
+from .misuse import NO_GRAPH
 from .symbolic import SymbolicMatrix, forgotten
 
 Make = Callable[[Sequence[Matrix], Sequence[Tensor]], Tensor]  # of (outputs, arguments)
 Arrange = Callable[[Sequence[Tensor]], Any]
-
-NO_GRAPH = (
-    "a captured step keeps no graph of what it returns: "
-    "call backward() inside the step, or do not capture this function"
-)
 
 
 @dataclass(frozen=True)
@@ -37,8 +33,8 @@ class Kept:
 class Template:
     """How to make a step's result. Equal descriptions mean equal results of equal outputs.
 
-    `makes` makes each tensor of it once, `arrange` puts them where they belong. `refers`: it hands out an argument, or
-    memory of one.
+    `makes` makes each tensor of it once, `arrange` puts them where they belong. `refers`: it hands out tensors that
+    exist apart from the step, or memory of theirs.
     """
 
     makes: tuple[Make, ...]
@@ -111,14 +107,14 @@ class _Building:
         if id(x) in self.kept:
             position, itself = self.kept[id(x)].position, self.kept[id(x)].tensor
             self.description.append(("kept", id(itself) if position is None else position))
-            self.refers = self.refers or position is not None
+            self.refers = True
             return (lambda outputs, given: itself) if position is None else (lambda outputs, given: given[position])
         if id(x.value) in self.positions:
             shared, self.refers = self.positions[id(x.value)], True
             self.description.append(("shared", shared))
             return lambda outputs, given: Tensor.of(given[shared].value)
         if id(x.value) in self.places:
-            memory = self.places[id(x.value)]
+            memory, self.refers = self.places[id(x.value)], True
             self.description.append(("memory", id(memory)))
             return lambda outputs, given: Tensor.of(memory)
         if not isinstance(x.value, SymbolicMatrix):
@@ -148,6 +144,17 @@ def _no_graph() -> Node:
     """In place of the graph of an output: a backward pass that comes here raises CaptureError."""
     step = Op("captured step", "What a captured step returned.", None, (_refuse,))
     return Node(step, (Tensor.of(forgotten((1, 1), "float32", NO_GRAPH), True),), {})
+
+
+def copied(result: Any) -> Any:
+    """A step's result with memory of its own, which later steps do not write to."""
+    if isinstance(result, Tensor):
+        with no_grad():
+            return TABLE["reshape"](result, rows=result.rows, cols=result.cols)
+    if isinstance(result, (tuple, list)):
+        parts = list(map(copied, result))
+        return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
+    return {key: copied(each) for key, each in result.items()} if isinstance(result, dict) else result
 
 
 def stacked(results: Sequence[Any]) -> Any:

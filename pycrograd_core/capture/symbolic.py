@@ -13,19 +13,21 @@ from pycrograd_core.errors import CaptureError, PycrogradError, Shape
 from pycrograd_core.matrix import HostBuffer, Kernel, KernelTable, Matrix
 from pycrograd_core.op import INDEX_DTYPE, Op
 
+from .misuse import KEPT, NOT_KEPT, READ
 from .program import Constant, Instruction, Value
 
 if TYPE_CHECKING:
     from .recorder import Recorder
 
-KEPT = (
-    "a value that was computed in a captured step was kept after it, and has no numbers: return it from the step, "
-    "or create a tensor before the first step and assign() to that"
-)
+
+_CORE = __name__.partition(".")[0]
 
 
 class _Recording(KernelTable):
-    """Records every op that has a shape rule as one instruction, and any other as what it decomposes into."""
+    """Records ops of the core, and those that the backend has a kernel for, as one instruction.
+
+    Any other is recorded as what it decomposes into: a user's decomposition may read numbers that change.
+    """
 
     def __missing__(self, op: Op) -> Kernel:
         symbols: Any = self._matrix
@@ -33,7 +35,9 @@ class _Recording(KernelTable):
         def kernel(*inputs: Any, out: Any = None, **params: Any) -> Any:
             return symbols.record(op, inputs, params)
 
-        self[op] = super().__missing__(op) if op.shape is None else kernel
+        ours = op.decomposition is None or op.decomposition.__module__.partition(".")[0] == _CORE
+        whole = op.shape is not None and (ours or symbols.recorder.matrix.kernels.overrides(op))
+        self[op] = kernel if whole else super().__missing__(op)
         return self[op]
 
 
@@ -58,8 +62,7 @@ class SymbolicMatrix(Matrix):
     @classmethod
     def record(cls, op: Op, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
         """One instruction. Returns the matrix that it makes."""
-        if cls.recorder.closed:
-            raise CaptureError(f"{op.name}: {KEPT}")
+        cls.recorder.check_open()
         dtype = op.dtype_of(inputs, params)
         output = Value(op.result_shape(inputs, params), dtype)
         cls.recorder.body.append(Instruction(op, tuple([x.current for x in inputs]), params, output))
@@ -67,6 +70,9 @@ class SymbolicMatrix(Matrix):
         if dtype == INDEX_DTYPE:
             chosen = [x for position, x in enumerate(inputs) if position not in op.indices and x.dtype == INDEX_DTYPE]
             result.sources = frozenset[Value]().union(*[x.sources for x in chosen])
+            known = [x.limits for x in chosen if x.limits is not None]
+            if known:
+                result.limits = (min(least for least, _ in known), max(greatest for _, greatest in known))
             if not chosen:  # argmax: a position within an input
                 rows, cols = inputs[0].shape
                 extent = {None: rows * cols, 0: rows, 1: cols}[params.get("axis")]
@@ -75,10 +81,10 @@ class SymbolicMatrix(Matrix):
 
     def check_indices(self, op: Op, bound: int) -> None:
         """Note that the inputs which these indices come from must be below a bound: it is checked at each call."""
-        if self.sources:
-            for source in self.sources:
-                self.recorder.require(source, op, bound)
-        elif self.limits is None or not 0 <= self.limits[0] <= self.limits[1] < bound:
+        for source in self.sources:
+            self.recorder.require(source, op, bound)
+        known = self.limits is not None and 0 <= self.limits[0] <= self.limits[1] < bound
+        if not known and (self.limits is not None or not self.sources):
             raise CaptureError(f"{op.name}: nothing bounds these indices below {bound} before they are computed")
 
     @classmethod
@@ -99,16 +105,14 @@ class SymbolicMatrix(Matrix):
 
     def to_host(self) -> HostBuffer:
         """Raises CaptureError: there are no numbers yet."""
-        if self.recorder.closed:
-            raise CaptureError(KEPT)
-        raise CaptureError(
-            "a value was read (item, numpy, float, bool or print) inside a captured step, where it has no number yet: "
-            "return it from the step and read it outside; to branch on a value, use ops.where"
-        )
+        self.recorder.check_open()
+        self.recorder.refused = CaptureError(READ)
+        raise self.recorder.refused
 
     def assign(self, source: Any) -> None:
         """From here on this place holds what the source does."""
-        self.current = source.current
+        self.recorder.check_open()
+        self.current, self.sources, self.limits = source.current, source.sources, source.limits
 
     @classmethod
     def synchronize(cls) -> None:
@@ -204,10 +208,6 @@ class _Refusing(KernelTable):
         return kernel
 
 
-NOT_KEPT = (
-    "a captured step does not keep the gradients of what it updates, which would cost it the memory and time that it "
-    "saves: return them from the step, as in `return loss, [p.grad for p in parameters]`"
-)
 Forgotten.__abstractmethods__ = frozenset()
 Forgotten.kernels = _Refusing(Forgotten)  # type: ignore[type-abstract]
 

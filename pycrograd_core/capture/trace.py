@@ -6,10 +6,13 @@ by an exception, every tensor has its matrix again.
 
 from __future__ import annotations
 
+import random
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from pycrograd_core.autograd import MODE
 from pycrograd_core.errors import BackendMismatchError, CaptureError
@@ -18,23 +21,11 @@ from pycrograd_core.op import Op
 from pycrograd_core.tensor import Tensor
 
 from .guards import LONGEST
+from .misuse import CLOSED_OVER_GRADIENT, DRAWN, HISTORY, HOST_DATA, KEPT, NOT_KEPT
 from .program import Program, Value
 from .recorder import Recorder
 from .results import Kept, Template, templated
-from .symbolic import KEPT, NOT_KEPT, Forgotten, ShapeMatrix, SymbolicMatrix, forgotten
-
-HISTORY = (
-    "a tensor that was computed outside, with its history, is used in a captured step, which would have to "
-    "differentiate what is not in it: detach() it, or compute it inside the step"
-)
-CLOSED_OVER_GRADIENT = (
-    "the step uses a gradient both as `.grad` of a parameter and as a tensor that it closes over, which are the same "
-    "now and need not be later: keep a copy, or use `.grad`"
-)
-HOST_DATA = (
-    "a host array enters a captured step, and a replay would use the numbers that it holds now forever: pass it as an "
-    "argument of the step, make it a tensor outside, or draw it anew in each step with Tensor.like_drawn"
-)
+from .symbolic import Forgotten, ShapeMatrix, SymbolicMatrix, forgotten
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,8 @@ class Traced:
     `program` takes the step's tensors as arguments, then the gradients of `accumulated` (which it adds to); it returns
     what `template` makes the step's result of. `held` are the tensors that the step closes over, each with its matrix.
     `gradients` says what `.grad` of a tensor (or of an argument, by its position) is afterwards: None, a tensor, or the
-    number of an output. `bounds` are what the indices in an input must be below.
+    number of an output. `bounds` are what the indices in an input must be below. `default` is the default backend, if
+    the step made tensors on it.
     """
 
     program: Program
@@ -53,6 +45,7 @@ class Traced:
     gradients: tuple[tuple[Tensor | int, Tensor | int | None], ...]
     accumulated: tuple[Tensor | int, ...]
     bounds: Mapping[Value, tuple[Op, int]]
+    default: type[Matrix] | None
 
     @property
     def described_gradients(self) -> tuple[Any, ...]:
@@ -70,14 +63,17 @@ class _Trace:
     """The watch of a thread while it traces."""
 
     def __init__(self, matrix: type[Matrix] | None, known: Iterable[Tensor]) -> None:
-        self.recorder: Recorder | None = Recorder(matrix) if matrix is not None else None
-        self.kind: type[SymbolicMatrix] | None = self.recorder.kind if self.recorder else None
+        self.recorder: Recorder | None = None
+        self.kind: type[SymbolicMatrix] | None = None
+        if matrix is not None:
+            self._recorder(matrix)
         self.places: dict[int, tuple[Matrix, SymbolicMatrix]] = {}  # by the id of a matrix, which stands beside it
         self.held: list[tuple[Tensor, Matrix]] = []
         self.before: dict[int, tuple[Tensor, Tensor | None]] = {}  # by the id of a tensor: its gradient at the start
         self.owners: dict[int, Tensor] = {}  # by the id of a gradient: whose it is
         self.accumulated: list[Tensor] = []
         self.created: dict[int, weakref.ref[Tensor]] = {}
+        self.default: type[Matrix] | None = None
         self.closed_over: set[int] = set()
         for tensor in known:
             self.closed_over.add(id(tensor))
@@ -102,6 +98,7 @@ class _Trace:
             raise CaptureError(HOST_DATA)
         if issubclass(kind, SymbolicMatrix):
             return kind
+        self.default = kind
         return self._recorder(kind).kind
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -109,6 +106,7 @@ class _Trace:
     def _recorder(self, matrix: type[Matrix]) -> Recorder:
         if self.recorder is None:
             self.recorder = Recorder(matrix)
+            self.recorder.owner = self
             self.kind = self.recorder.kind
         if matrix is not self.recorder.matrix and matrix is not ShapeMatrix:
             raise BackendMismatchError(
@@ -242,7 +240,7 @@ def trace(
     """
     recording = _Trace(matrix, known)
     MODE.watch = recording
-    finished = False
+    finished, drawn = False, (random.getstate(), repr(np.random.get_state()))
     try:
         for x in arguments:
             recording.argument(x)
@@ -255,6 +253,10 @@ def trace(
         gradients = recording.gradients(outputs)
         if recording.recorder is None:
             raise CaptureError("the step used no tensor: there is nothing to capture")
+        if recording.recorder.refused is not None:
+            raise recording.recorder.refused  # the step caught it, and went on with something else
+        if drawn != (random.getstate(), repr(np.random.get_state())):
+            raise CaptureError(DRAWN)
         recording.adopt_created()
         finished = True
     finally:
@@ -272,6 +274,7 @@ def trace(
         tuple([(positions.get(id(x), x), gradient) for x, gradient in gradients]),
         tuple([positions.get(id(x), x) for x in recording.accumulated]),
         recording.recorder.bounds,
+        recording.default,
     )
 
 

@@ -3,9 +3,12 @@
 The list is in docs/capture.md; the tests here are in its order.
 """
 
+import copy
+import pickle
 import random
 import threading
-from collections import namedtuple
+import types
+from collections import deque, namedtuple
 
 import numpy as np
 import pytest
@@ -14,6 +17,8 @@ from places import BACKENDS, EXACT
 from pycrograd_core import RandomStream, Tensor, capture, enable_grad, nn, no_grad, ops, optim, use_backend
 from pycrograd_core.capture import Captured
 from pycrograd_core.errors import CaptureError, GraphFreedError, IndexRangeError, InPlaceError
+from pycrograd_core.op import Op
+from pycrograd_core.ops.shapes import same
 from twins import Setting, assert_alike, with_dropout
 
 pytestmark = pytest.mark.parametrize("backend", EXACT)
@@ -126,6 +131,138 @@ def in_a_module(backend):
     return lambda x: layers(x), lambda value: setattr(layers[0], "scale", value)
 
 
+class Helping:
+    shared = 2.0
+
+    def __init__(self):
+        self._scale = 2.0
+
+    @property
+    def scale(self):
+        return self._scale
+
+    def scaled(self, x):
+        return x * self._scale
+
+    def __call__(self, x):
+        return self.scaled(x)
+
+    def step(self, x):
+        return self.scaled(x)
+
+
+def in_a_method_that_the_step_calls(backend):
+    helping = Helping()
+    return helping.step, lambda value: setattr(helping, "_scale", value)
+
+
+def in_a_property(backend):
+    helping = Helping()
+    return lambda x: x * helping.scale, lambda value: setattr(helping, "_scale", value)
+
+
+def in_an_object_that_is_called(backend):
+    helping = Helping()
+    return lambda x: helping(x), lambda value: setattr(helping, "_scale", value)
+
+
+def in_a_class(backend):
+    class Local(Helping):
+        shared = 2.0
+
+    local = Local()
+    return lambda x: x * local.shared, lambda value: setattr(Local, "shared", value)
+
+
+def in_a_class_hidden_by_the_object(backend):
+    helping = Helping()
+    return lambda x: x * helping.shared, lambda value: setattr(helping, "shared", value)
+
+
+def in_a_private_attribute_of_a_module(backend):
+    class Scale(nn.Module):
+        def __init__(self):
+            self._scale = 2.0
+
+        def forward(self, x):
+            return x * self._scale
+
+    layer = Scale()
+    return lambda x: layer(x), lambda value: setattr(layer, "_scale", value)
+
+
+def in_a_captured_step_within(backend):
+    scale = 2.0
+    inner = capture(lambda x: x * scale)
+
+    def change(value):
+        nonlocal scale
+        scale = value
+
+    return lambda x: inner(x), change
+
+
+def in_a_host_array(backend):
+    array = np.array([2.0])
+    return lambda x: x * float(array[0]), lambda value: array.__setitem__(0, value)
+
+
+def in_a_numpy_number(backend):
+    holder = Plain(np.float64(2.0))
+    return lambda x: x * holder.scale, lambda value: setattr(holder, "scale", np.float64(value))
+
+
+def in_a_queue(backend):
+    queue = deque([2.0])
+    return lambda x: x * queue[0], lambda value: (queue.clear(), queue.append(value))
+
+
+def in_a_set(backend):
+    numbers = {2.0}
+    return lambda x: x * max(numbers), lambda value: (numbers.clear(), numbers.add(value))
+
+
+def in_a_module_of_python(backend):
+    module = types.ModuleType("settings_of_a_test")
+    module.scale = 2.0
+    return lambda x: x * module.scale, lambda value: setattr(module, "scale", value)
+
+
+def in_a_default(backend):
+    def step(x, scale=2.0):
+        return x * scale
+
+    return step, lambda value: setattr(step, "__defaults__", (value,))
+
+
+def in_a_rule_of_an_op(backend):
+    scales = [2.0]
+    op = Op("scaled by a list", "x · s", same, None, decomposition=lambda x: x * scales[0])
+    return lambda x: op(x), lambda value: scales.__setitem__(0, value)
+
+
+def in_a_hook(backend):
+    scales = [2.0]
+    ones = tensor([[1.0, 1.0]], backend, requires_grad=True)
+    ones.register_hook(lambda g: g * scales[0])
+
+    def step(x):
+        ones.grad = None
+        (x * ones).sum().backward()
+        return ones.grad
+
+    return step, lambda value: scales.__setitem__(0, value)
+
+
+def in_an_overridden_method(backend):
+    class Scale(nn.Module):
+        def forward(self, x):
+            return x * 2.0
+
+    layer = Scale()
+    return lambda x: layer(x), lambda value: setattr(Scale, "forward", lambda self, x: x * value)
+
+
 def in_a_method(backend):
     class Stepper(Plain):
         def step(self, x):
@@ -139,7 +276,11 @@ def in_a_method(backend):
     "place",
     [
         in_a_closure, in_a_global, in_a_global_of_a_function_it_calls, in_a_dictionary, in_a_list, in_an_attribute,
-        in_a_slot, in_a_module, in_a_method,
+        in_a_slot, in_a_module, in_a_method, in_a_method_that_the_step_calls, in_a_property,
+        in_an_object_that_is_called, in_a_class, in_a_class_hidden_by_the_object, in_a_private_attribute_of_a_module,
+        in_a_captured_step_within, in_a_host_array,
+        in_a_numpy_number, in_a_queue, in_a_default, in_a_rule_of_an_op,
+        in_a_hook, in_an_overridden_method, in_a_set, in_a_module_of_python,
     ],
 )  # fmt: skip
 def test_a_number_that_changed(backend, place):
@@ -155,6 +296,51 @@ def test_a_number_that_changed(backend, place):
         change(2.0)
 
 
+def test_an_attribute_that_was_not_there(backend):
+    class Scale(nn.Module):
+        def forward(self, x):
+            return x * getattr(self, "extra", 2.0)
+
+    layer, x = Scale(), tensor([[1.0]], backend)
+    step = capture(lambda x: layer(x))
+    assert [step(x).item() for _ in range(3)] == [2.0] * 3
+    layer.extra = 5.0
+    assert [step(x).item() for _ in range(3)] == [5.0] * 3
+    del layer.extra
+    assert [step(x).item() for _ in range(3)] == [2.0] * 3
+
+
+def test_the_order_of_a_dictionary_and_the_sign_of_zero(backend):
+    factors, zero, x = {"a": 2.0, "b": 3.0}, [0.0], tensor([[1.0]], backend)
+
+    def step(x):
+        for key in factors:
+            x = x * factors[key] + 1.0
+        return x, x / zero[0]
+
+    captured = capture(step)
+    assert [captured(x)[0].item() for _ in range(3)] == [10.0] * 3
+    factors["a"] = factors.pop("a")
+    zero[0] = -0.0
+    for _ in range(3):
+        total, infinite = captured(x)
+        assert (total.item(), infinite.item()) == (9.0, -np.inf)
+
+
+def test_what_is_too_long_to_watch(backend):
+    numbers = [1.0] * 5000
+    with pytest.raises(CaptureError, match="too long to be watched"):
+        capture(lambda x: x * numbers[17])(tensor([[1.0]], backend))
+
+
+def test_a_branch_on_whether_there_is_a_gradient(backend):
+    weight, x = tensor([[2.0]], backend, requires_grad=True), tensor([[1.0]], backend)
+    step = capture(lambda x: x * weight * (1.0 if weight.grad is None else 10.0))
+    assert [step(x).item() for _ in range(3)] == [2.0] * 3
+    weight.grad = tensor([[1.0]], backend)
+    assert [step(x).item() for _ in range(3)] == [20.0] * 3
+
+
 def test_a_number_that_is_an_argument(backend):
     step = capture(lambda x, scale, *, shift=0.0: x * scale + shift)
     x = tensor([[1.0, -3.0]], backend)
@@ -167,17 +353,60 @@ def test_too_many_numbers(backend):
     x = tensor([[1.0]], backend)
     for number in range(64):
         assert step(x, float(number)).item() == number
-    with pytest.raises(CaptureError, match="keep changing: pass them as tensors"):
+    with pytest.raises(CaptureError, match=r"keep changing \(pass them as tensors\)"):
         step(x, 64.0)
     assert step(x, 3.0).item() == 3.0
+    assert step(x, 65.0).item() == 65.0, "a replay in between"
 
 
 def test_a_number_that_nobody_can_find(backend):
-    step = capture(lambda x: x * random.random())
-    x = tensor([[1.0]], backend)
+    numbers = iter([0.5, 0.25])
+    step, x = capture(lambda x: x * next(numbers)), tensor([[1.0]], backend)
     step(x)
-    with pytest.raises(CaptureError, match=r"`multiply\(x0, 0\.\d+\)` became `multiply\(x0, 0\.\d+\)`.*as an argument"):
+    with pytest.raises(CaptureError, match=r"`multiply\(x0, 0\.5\)` became `multiply\(x0, 0\.25\)`.*as an argument"):
         step(x)
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.rand])
+def test_a_random_number(backend, draw):
+    with pytest.raises(CaptureError, match="like_drawn"):
+        capture(lambda x: x * float(draw()))(tensor([[1.0]], backend))
+
+
+def test_a_refusal_that_the_step_catches(backend):
+    def step(x):
+        try:
+            factor = x.item()
+        except CaptureError:
+            factor = 0.0
+        return x * factor
+
+    with pytest.raises(CaptureError, match="a value was read"):
+        capture(step)(tensor([[1.0]], backend))
+
+
+def test_tensors_that_the_step_only_looks_at(backend):
+    weights = [tensor([[2.0]], backend, requires_grad=True), tensor([[3.0]], backend)]
+    step = capture(lambda x: x + sum((w * w for w in weights if w.requires_grad), x))
+    x = tensor([[1.0]], backend)
+    assert [step(x).item() for _ in range(3)] == [6.0] * 3
+    weights[1].requires_grad = True
+    assert [step(x).item() for _ in range(3)] == [15.0] * 3
+
+
+def test_a_gradient_that_the_step_clears(backend):
+    used, unused = (tensor([[2.0]], backend, requires_grad=True) for _ in range(2))
+
+    def step(x):
+        used.grad = unused.grad = None
+        (used * x).backward()
+
+    captured, x = capture(step), tensor([[1.0]], backend)
+    for _ in range(3):
+        captured(x)
+        assert unused.grad is None
+        assert used.grad.item() == 1.0
+        (unused * 2.0).backward()
 
 
 def test_a_counter_in_the_step(backend):
@@ -253,6 +482,14 @@ def test_another_dtype_is_another_program(backend):
         y = step(x)
         assert y.dtype == dtype
         assert y.tolist() == (x * 0.1).tolist()
+
+
+@pytest.mark.parametrize("other", EXACT)
+def test_another_default_backend(backend, other):
+    step = capture(lambda: Tensor([[2.0]]).sum())
+    for name in (backend, backend, backend, other, other, backend):
+        with use_backend(name):
+            assert step().backend == name
 
 
 @pytest.mark.parametrize("other", BACKENDS)
@@ -346,6 +583,19 @@ def test_the_model_changed(backend, change):
         losses = eager.step(eager.x, eager.labels).item(), step(captured.x, captured.labels).item()
         assert losses[1] == pytest.approx(losses[0], 1e-12), number
     assert_alike(eager, captured)
+
+
+def test_many_changes_in_a_long_life(backend):
+    """Other shapes, loaded states and replaced parameters for ever: the oldest programs are forgotten."""
+    weight = [tensor([[2.0]], backend)]
+    step = capture(lambda x: x * weight[0])
+    for number in range(1, 150):
+        x = tensor(np.ones((number, 1)), backend)
+        assert step(x).tolist() == [[weight[0].item()]] * number
+        if number % 3 == 0:
+            weight[0] = tensor([[float(number)]], backend)
+            assert step(x).tolist() == step(x).tolist() == [[float(number)]] * number
+    assert len(step.programs) <= 64
 
 
 def test_training_and_evaluation(backend):
@@ -513,6 +763,7 @@ def test_an_exception_leaves_everything_as_it_was(backend, where):
     for name, values in setting.model.state_dict().items():
         np.testing.assert_array_equal(values, before[name])
     assert all(parameter.grad is None for parameter in setting.model.parameters())
+    assert all(not values.any() for values in setting.optimiser.state_dict().values())
     whole.step(whole.x, whole.labels)  # eager still works
     fails = False
     captured(setting.x, setting.labels)
@@ -572,6 +823,58 @@ def test_as_a_method_every_object_has_its_own(backend):
         other.step(other.x, other.labels)
         eager.step(eager.x, eager.labels)
     assert_alike(eager, other)
+
+
+def test_methods_of_equal_objects(backend):
+    class Equal:
+        def __init__(self, weight):
+            self.weight = tensor([[weight]], backend)
+
+        def __eq__(self, other):
+            return True
+
+        __hash__ = None
+
+        @capture
+        def step(self, x):
+            return x * self.weight
+
+    one, other, x = Equal(2.0), Equal(5.0), tensor([[1.0]], backend)
+    for _ in range(3):
+        assert (one.step(x).item(), other.step(x).item()) == (2.0, 5.0)
+    twin = copy.deepcopy(one)
+    twin.weight = tensor([[7.0]], backend)
+    assert [twin.step(x).item(), one.step(x).item()] == [7.0, 2.0]
+
+
+def test_a_copy_is_a_step_of_its_own(backend):
+    step, x = capture(scaled), tensor([[1.5]], backend)
+    for other in (copy.copy(step), copy.deepcopy(step), pickle.loads(pickle.dumps(step))):
+        assert [other(x).item() for _ in range(3)] == [3.0] * 3
+
+
+def test_another_thread_during_a_trace(backend):
+    weight, failures = tensor([[2.0]], backend), []
+
+    def other():
+        for use in (lambda: weight * 3.0, lambda: weight.assign(weight + 1.0), weight.item):
+            try:
+                use()
+            except CaptureError as error:
+                failures.append(str(error))
+
+    def step(x):
+        y = x * weight
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        return y
+
+    captured, x = capture(step), tensor([[1.0]], backend)
+    assert [captured(x).item() for _ in range(3)] == [2.0] * 3
+    assert len(failures) == 3 * captured.traces
+    assert all("another thread" in failure for failure in failures)
+    assert len(list(captured.programs[0].instructions)) == 1
 
 
 def test_threads_take_turns(backend):
@@ -793,7 +1096,7 @@ def test_a_list_that_changed(backend):
     for number in (2.0, 2.0, 2.0, 7.0, 7.0, 2.0):
         data[0][1] = number
         assert step(x).tolist() == [[2.0, 1.0 + number]]
-    long = [[1.0] * 2000]
+    long = [[1.0] * 5000]
     with pytest.raises(CaptureError, match="as an argument"):
         capture(lambda x: x.sum() + long)(x)
 
@@ -886,6 +1189,25 @@ def test_row_numbers_that_a_step_closes_over(backend):
     chosen.assign(chosen.like_indices([0, 3]))
     with pytest.raises(IndexRangeError, match="index 3"):
         step(x)
+
+
+@pytest.mark.parametrize("how", ["joined", "assigned"])
+def test_row_numbers_out_of_range_on_their_way(backend, how):
+    table = tensor(np.arange(5.0)[:, None], backend)
+    place = table.like_indices([0, 0])
+
+    def step(labels, x):
+        if how == "joined":
+            return table.take_rows(ops.concat(labels, x.argmax(axis=1), axis=0))
+        place.assign(labels)
+        return table.take_rows(place)
+
+    captured, x = capture(step), tensor([[1.0, 5.0]], backend)
+    for _ in range(3):
+        assert captured(table.like_indices([2, 4]), x).tolist()[:2] == [[2.0], [4.0]]
+    with pytest.raises(IndexRangeError, match="index 7"):
+        captured(table.like_indices([7, 1]), x)
+    assert captured(table.like_indices([1, 0]), x).tolist()[:2] == [[1.0], [0.0]]
 
 
 def test_positions_that_are_computed(backend):

@@ -5,7 +5,6 @@ import pytest
 
 from places import BACKENDS, EXACT
 from pycrograd_core import capture, get_backend
-from pycrograd_core.capture import compiled
 from twins import OPTIMISERS, Setting, assert_alike, usual, with_dropout
 
 
@@ -36,7 +35,3 @@ def test_steps_and_loops(declining, name, optimiser, layers):
     np.testing.assert_allclose(np.concatenate(losses)[:, 0], expected, rtol=1e-12)
     assert_alike(eager, called)
     assert_alike(eager, looped)
-
-
-def test_the_core_compiles_without_a_backend(declining):
-    assert compiled.replay is not None

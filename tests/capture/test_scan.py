@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from places import EXACT
+from places import BACKENDS, EXACT
 from pycrograd_core import Tensor, capture, nn, no_grad, ops
-from pycrograd_core.errors import CaptureError, DataError
+from pycrograd_core.errors import BackendMismatchError, CaptureError, DataError, IndexRangeError
 from twins import Setting, assert_alike, with_dropout
 
 pytestmark = pytest.mark.parametrize("backend", EXACT)
@@ -146,3 +146,94 @@ def test_wrong_data(backend):
 
     with pytest.raises(CaptureError, match="written to by the step"):
         capture(writing).scan(x, rows=[[0]])
+
+
+def test_a_step_at_a_time_is_confirmed_too(backend):
+    numbers, x = iter(range(100)), Tensor([[1.0], [2.0]], backend=backend)
+    step = capture(lambda x: x * float(next(numbers)))
+    step.scan(x, rows=[[0]])
+    with pytest.raises(CaptureError, match="became"):
+        step.scan(x, rows=[[0]])
+
+
+def test_a_first_step_unlike_the_others(backend):
+    def twin():
+        weight, x = Tensor([[2.0]], requires_grad=True, backend=backend), Tensor([[1.0]], backend=backend)
+
+        def step(x):
+            factor = 1.0 if weight.grad is None else 10.0
+            weight.grad = None
+            y = x * weight * factor
+            y.backward()
+            with no_grad():
+                weight.update(ops.sgd_update, weight.grad, rate)
+            return y
+
+        rate = Tensor([[0.1]], backend=backend)
+        return step, x
+
+    (eager, x), (step, other) = twin(), twin()
+    expected = [eager(x.take_rows([0])).item() for _ in range(4)]
+    np.testing.assert_allclose(capture(step).scan(other, rows=[[0]] * 4).numpy()[:, 0], expected, rtol=1e-6)
+
+
+def test_rows_that_are_not_used_may_hold_anything(backend):
+    table, labels = Tensor([[1.0], [2.0]], backend=backend), Tensor([0, -1, 1, 7], dtype="int32", backend=backend)
+    step = capture(lambda labels: table.take_rows(labels))
+    for _ in range(3):
+        assert step.scan(labels, rows=[[0], [2]]).tolist() == [[1.0], [2.0]]
+    with pytest.raises(IndexRangeError, match="index 7"):
+        step.scan(labels, rows=[[0], [3]])
+
+
+def test_row_numbers_that_the_steps_write(backend):
+    table = Tensor([[0.0], [1.0], [2.0], [3.0], [4.0]], backend=backend)
+    place = table.like_indices([0])
+
+    def step(labels):
+        y = table.take_rows(place)
+        place.assign(labels)
+        return y
+
+    captured = capture(step)
+    labels = table.like_indices([1, 3, 7, 2])
+    assert captured.scan(labels, rows=[[0], [1], [3]]).tolist() == [[0.0], [1.0], [3.0]]
+    with pytest.raises(IndexRangeError, match="index 7"):
+        captured.scan(labels, rows=[[2], [0]])
+
+
+def test_a_returned_parameter_is_as_it_was_after_each_step(backend):
+    weight = Tensor([[1.0]], backend=backend)
+
+    def step(x):
+        weight.assign(weight + x)
+        return weight
+
+    x = Tensor([[1.0], [10.0]], backend=backend)
+    assert capture(step).scan(x, rows=[[0], [1], [0]]).tolist() == [[2.0], [12.0], [13.0]]
+
+
+@pytest.mark.parametrize("wrong", ["a gradient", "a backend"])
+def test_what_differs_must_be_like_the_data(backend, wrong):
+    x = Tensor([[1.0]], backend=backend)
+    if wrong == "a gradient":
+        each, error = Tensor([[2.0]], requires_grad=True, backend=backend), CaptureError
+    else:
+        others = [name for name in BACKENDS if name != backend]
+        if not others:
+            return
+        each, error = Tensor([[2.0]], backend=others[0]), BackendMismatchError
+    with pytest.raises(error):
+        capture(lambda x, each: x * each).scan(x, rows=[[0]], each=[each])
+
+
+def test_many_layers_that_draw(backend):
+    """More lines than a backend may want in one function."""
+
+    def layers():
+        return [layer for _ in range(40) for layer in (nn.Linear(8, 8), nn.Dropout(0.2), nn.Tanh())]
+
+    eager, captured = (Setting(backend, layers=layers) for _ in range(2))
+    expected = [eager.step(eager.x.take_rows(rows), eager.labels.take_rows(rows)).item() for rows in ROWS[:3]]
+    losses = capture(captured.step).scan(captured.x, captured.labels, rows=ROWS[:3])
+    np.testing.assert_allclose(losses.numpy()[:, 0], expected, rtol=1e-12)

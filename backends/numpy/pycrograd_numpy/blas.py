@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -65,9 +66,10 @@ def pointer(array: np.ndarray[Any, Any]) -> ctypes.c_void_p:
 def _libraries() -> Iterator[ctypes.CDLL]:
     """NumPy's extension module, which leads to its libraries; and these, for systems that do not look there."""
     module = import_module("numpy._core._multiarray_umath")
-    yield ctypes.CDLL(str(module.__file__))
-    for path in sorted((Path(np.__file__).parent.parent / "numpy.libs").glob("*openblas*")):
-        yield ctypes.CDLL(str(path))
+    beside = sorted((Path(np.__file__).parent.parent / "numpy.libs").glob("*openblas*"))
+    for path in (module.__file__, *beside):
+        with suppress(OSError):  # a library that this system does not load is none that NumPy runs on
+            yield ctypes.CDLL(str(path))
 
 
 def _right(found: Blas, dtype: str) -> bool:

@@ -165,12 +165,12 @@ class Code:
 
     def body(self, parameters: Sequence[str]) -> list[str]:
         """All lines of a step, cut into functions if there are many, which get the parameters that the lines name."""
-        lines = [*self.prologue, *self.lines]
-        if len(lines) <= CHUNK:
-            return lines
+        if len(self.lines) <= CHUNK:
+            return [*self.prologue, *self.lines]
         given = ", ".join(parameters)
-        parts = (lines[start : start + CHUNK] for start in range(0, len(lines), CHUNK))
-        return [f"{self.names.function(parameters, part)}({given})" for part in parts]
+        parts = (self.lines[start : start + CHUNK] for start in range(0, len(self.lines), CHUNK))
+        # the prologue makes what the parts are given
+        return [*self.prologue, *(f"{self.names.function(parameters, part)}({given})" for part in parts)]
 
 
 def carved(arena: Array, start: int, shape: tuple[int, ...], dtype: str) -> Array:

@@ -494,6 +494,6 @@ def test_the_plugin_registers_one_backend():
 
 
 def test_capabilities():
-    assert PythonMatrix.capabilities == {"float64", "host_memory", "deterministic"}
+    assert PythonMatrix.capabilities == {"float64", "host_memory", "deterministic", "exact_capture"}
     assert not PythonMatrix.__abstractmethods__
     assert PythonMatrix.synchronize() is None
