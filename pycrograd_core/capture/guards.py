@@ -131,12 +131,6 @@ def _contents(cells: Iterable[types.CellType]) -> list[Any]:
         return [_MISSING if cell == _UNASSIGNED else cell.cell_contents for cell in cells]
 
 
-def _attributes_of(value: Any) -> dict[str, Any]:
-    """What an object holds itself: in its dictionary, and in the slots of its class."""
-    slots = [name for kind in type(value).__mro__ for name in _slots(kind) if hasattr(value, name)]
-    return {**getattr(value, "__dict__", {}), **{name: getattr(value, name) for name in slots}}
-
-
 def _slots(kind: type) -> Iterable[str]:
     names = vars(kind).get("__slots__", ())
     own = (names,) if isinstance(names, str) else tuple(names)
@@ -237,40 +231,34 @@ class _Walk:
             self._named(vars(module), [name for name in sorted(self.names) if name in vars(module)])
 
     def _object(self, value: Any) -> None:
-        held = _attributes_of(value)
         everything = bool(self.names & _DYNAMIC) and not self._library(type(value).__module__, None)
-        self._named_of(value, [name for name in sorted(held) if everything or name in self.names])
+        held = getattr(value, "__dict__", {})
+        self._named(held, [name for name in sorted(held) if everything or name in self.names])
+        slots = {name for kind in type(value).__mro__ for name in _slots(kind)}
+        self._slotted(value, [name for name in sorted(slots) if everything or name in self.names])
         self._class(value, always=set())
         self.visit(getattr(value, "__wrapped__", None))
 
-    def _named_of(self, value: Any, names: Sequence[str]) -> None:
-        def read() -> list[Any]:
-            held = _attributes_of(value)
-            return [held.get(name, _MISSING) for name in names]
-
+    def _slotted(self, value: Any, names: Sequence[str]) -> None:
         if names:
-            held = getattr(value, "__dict__", {})
-            if all(name in held for name in names):
-                self._named(held, names)
-            else:
-                self._watch_all(read)
+            self._watch_all(lambda: [getattr(value, name, _MISSING) for name in names])
 
     def _class(self, value: Any, always: set[str]) -> None:
         """What a class of the user's adds: its methods, and its attributes, which the object may come to hide."""
+        held, hideable = getattr(value, "__dict__", {}), False
         for kind in type(value).__mro__:
             if self._library(kind.__module__, getattr(sys.modules.get(kind.__module__), "__file__", None)):
                 continue
+            hideable = True
             attributes = kind.__dict__
-            for name, attribute in list(attributes.items()):
-                if not (name in self.names or name in always or name.startswith("__")):
-                    continue
-                if not (name.startswith("__") and not callable(attribute)):
-                    self._named(attributes, [name])
-                for function in _functions(attribute):
+            named = [name for name in attributes if name in self.names or name in always or callable(attributes[name])]
+            self.guards.watch(functools.partial(itemgetter(*named, "__module__"), attributes))
+            for name in named:
+                self.visit(attributes[name])
+                for function in _functions(attributes[name]):
                     self.visit(function)
-            missing = [name for name in sorted(self.names) if name not in _attributes_of(value)]
-            if missing:
-                self.guards.watch(functools.partial(_appeared, value, missing))
+        if hideable:
+            self.guards.watch(functools.partial(tuple, held))
 
     def _function(self, function: types.FunctionType, *, root: bool = False) -> None:
         if not root and self._library(function.__module__ or "", function.__code__.co_filename):
@@ -293,12 +281,6 @@ class _Walk:
         if package == self.home or file is None:
             return False
         return file.startswith(_LIBRARY)
-
-
-def _appeared(value: Any, names: Iterable[str]) -> list[bool]:
-    """Which of these attributes an object has come to hold itself."""
-    held = getattr(value, "__dict__", {})
-    return [name in held for name in names]
 
 
 def _functions(attribute: Any) -> Iterator[Any]:

