@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pycrograd_core.errors import Shape
-from pycrograd_core.op import Op
+from pycrograd_core.op import INDEX_DTYPE, Op
 
 if TYPE_CHECKING:
     from pycrograd_core.matrix import Matrix
@@ -50,6 +50,12 @@ class Constant:
     def bits(self) -> str | bytes:
         """What tells constants apart: -0.0 is not 0.0, and a nan is itself."""
         return self.content if isinstance(self.content, bytes) else self.content.hex()
+
+    def made(self, matrix: type[Matrix], like: Value) -> Matrix:
+        """The constant as a matrix of a backend, in the shape and dtype of the value that it is."""
+        if isinstance(self.content, bytes):
+            return matrix.from_host(self.content, *like.shape, like.dtype)
+        return matrix.full(*like.shape, self.content if like.dtype != INDEX_DTYPE else int(self.content), like.dtype)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

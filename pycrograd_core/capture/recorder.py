@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -67,9 +66,7 @@ class Recorder:
     def require(self, source: Value, op: Op, bound: int) -> None:
         """The indices in an input must be below a bound. A constant is checked now, others at each call."""
         if source in self.constants:
-            content = self.constants[source].content
-            values = content if isinstance(content, bytes) else array("i", [int(content)])
-            self.matrix.from_host(values, *source.shape, source.dtype).check_indices(op, bound)
+            self.constants[source].made(self.matrix, source).check_indices(op, bound)
             return
         if source not in self.bounds or bound < self.bounds[source][1]:
             self.bounds[source] = (op, bound)

@@ -12,7 +12,7 @@ from typing import Any
 from pycrograd_core.matrix import Kernel, Matrix
 
 from .plan import Plan, plan
-from .program import Constant, Instruction, Program, Value
+from .program import Instruction, Program, Value
 
 Run = Callable[..., Sequence[Any]]
 
@@ -52,7 +52,7 @@ def replay(program: Program) -> Run:
     for value, state in program.states.items():
         constants[places[value]] = state
     for value, constant in program.constants.items():
-        constants[places[value]] = _made(program.matrix, value, constant)
+        constants[places[value]] = constant.made(program.matrix, value)
     calls = _calls(program, memory, places)
     feeds = [(places[value], draw, (*value.shape, value.dtype)) for value, draw in program.feeds.items()]
     saved = {places[value]: places[value] + len(places) for value in memory.saved}
@@ -111,12 +111,6 @@ def _kernel(matrix: type[Matrix], step: Instruction, home: int) -> Kernel:
         return kernel(*operands, **params)
 
     return without
-
-
-def _made(matrix: type[Matrix], value: Value, constant: Constant) -> Matrix:
-    if isinstance(constant.content, bytes):
-        return matrix.from_host(constant.content, *value.shape, value.dtype)
-    return matrix.full(*value.shape, constant.content, value.dtype)
 
 
 def _copy(matrix: Any) -> Any:

@@ -205,11 +205,7 @@ class _Trace:
                 continue
             symbol = x.value
             if symbol.first not in adopted:
-                content = recorder.constants.pop(symbol.first).content
-                if isinstance(content, bytes):
-                    value = recorder.matrix.from_host(content, *x.shape, x.dtype)
-                else:
-                    value = recorder.matrix.full(*x.shape, content, x.dtype)
+                value = recorder.constants.pop(symbol.first).made(recorder.matrix, symbol.first)
                 adopted[symbol.first] = recorder.states[symbol.first] = value
                 self.places[id(value)] = (value, symbol)
             self.held.append((x, adopted[symbol.first]))
@@ -240,7 +236,7 @@ def trace(
     """
     recording = _Trace(matrix, known)
     MODE.watch = recording
-    finished, drawn = False, (random.getstate(), repr(np.random.get_state()))
+    finished, drawn = False, _random_state()
     try:
         for x in arguments:
             recording.argument(x)
@@ -255,7 +251,7 @@ def trace(
             raise CaptureError("the step used no tensor: there is nothing to capture")
         if recording.recorder.refused is not None:
             raise recording.recorder.refused  # the step caught it, and went on with something else
-        if drawn != (random.getstate(), repr(np.random.get_state())):
+        if drawn != _random_state():
             raise CaptureError(DRAWN)
         recording.adopt_created()
         finished = True
@@ -276,6 +272,12 @@ def trace(
         recording.recorder.bounds,
         recording.default,
     )
+
+
+def _random_state() -> tuple[Any, ...]:
+    """Where the generators that a step may draw from by mistake are."""
+    state: Any = np.random.get_state()
+    return random.getstate(), state[1].tobytes(), state[2]
 
 
 def _literal(data: Any) -> bool:

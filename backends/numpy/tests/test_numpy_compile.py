@@ -246,6 +246,12 @@ def test_the_rate_is_read_in_each_call():
         agree(written(program, training.arguments), expected, "float64")
 
 
+def test_the_blas_of_the_wheels_is_within_reach():
+    """So that what is skipped without one is not skipped where NumPy comes from PyPI."""
+    if np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"] == "scipy-openblas":
+        assert all(blas.blas(dtype) is not None for dtype in ("float32", "float64"))
+
+
 @pytest.mark.skipif(blas.blas("float32") is None, reason="NumPy's BLAS cannot be reached from here")
 def test_updates_are_folded_into_the_product():
     for optimiser in OPTIMISERS:

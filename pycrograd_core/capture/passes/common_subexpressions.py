@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from struct import pack
 from typing import Any
 
-from ..program import Constant, Instruction, Program, Step, Value
+from ..program import Instruction, Program, Step, Value
 from .renaming import renamed, rewritten
 
 
@@ -18,7 +17,7 @@ def common_subexpressions(program: Program) -> Program:
     names: dict[Value, Value] = {}
     seen: dict[Hashable, Value] = {}
     for value, constant in program.constants.items():
-        first = seen.setdefault((_bits(constant), value.shape, value.dtype), value)
+        first = seen.setdefault((constant.bits, value.shape, value.dtype), value)
         if first is not value:
             names[value] = first
     body: list[Step] = []
@@ -45,9 +44,3 @@ def params_key(params: Mapping[str, Any]) -> tuple[Hashable, ...]:
     return tuple(
         [(name, type(value), repr(value) if type(value) is float else value) for name, value in sorted(params.items())]
     )
-
-
-def _bits(constant: Constant) -> bytes | tuple[bytes]:
-    """What tells constants apart: as numbers, 0.0 equals -0.0, and nan is not nan."""
-    content = constant.content
-    return content if isinstance(content, bytes) else (pack("d", content),)

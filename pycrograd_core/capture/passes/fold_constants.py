@@ -22,7 +22,7 @@ def fold_constants(program: Program) -> Program:
 
     def matrix(value: Value) -> Matrix:
         if value not in matrices:
-            matrices[value] = _made(program.matrix, value, constants[value])
+            matrices[value] = constants[value].made(program.matrix, value)
         return matrices[value]
 
     body: list[Step] = []
@@ -41,13 +41,6 @@ def fold_constants(program: Program) -> Program:
     if len(body) == len(program.body):
         return program
     return program.with_body(body, constants=constants)
-
-
-def _made(kind: type[Matrix], value: Value, constant: Constant) -> Matrix:
-    content = constant.content
-    if isinstance(content, bytes):
-        return kind.from_host(content, *value.shape, value.dtype)
-    return kind.full(*value.shape, content if value.dtype in FLOAT_DTYPES else int(content), value.dtype)
 
 
 def _content(result: Matrix) -> Constant:
