@@ -1,0 +1,1 @@
+"""One kernel for each op, of any shape: what runs outside captured steps."""
