@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import backends, graph, inspect, run, seed_commands
+from . import backends, doctor, graph, inspect, run, seed_commands, tune
 
 app = typer.Typer(
     name="pycrograd",
@@ -33,8 +33,10 @@ def options(
 
 app.command("run")(run.run)
 app.command("backends")(backends.backends)
+app.command("doctor")(doctor.doctor)
 app.command("inspect")(inspect.inspect)
 app.command("graph")(graph.graph)
+app.command("tune")(tune.tune)
 app.command("train_mlp")(seed_commands.train_mlp)
 app.command("train_digits")(seed_commands.train_digits)
 app.command("train_mnist")(seed_commands.train_mnist)

@@ -30,7 +30,7 @@ def backends(
         table.add_column(heading, overflow="fold")
     for row in rows:
         runtime = row["runtime"] or "–"
-        devices = "; ".join(row["devices"]) or row["reason"] or "–"
+        devices = "\n".join([*row["devices"], *([row["reason"]] if row["reason"] else [])]) or "–"
         table.add_row(row["name"], row["status"], f"{row['distribution']} {row['version']}", runtime, devices)
     Console().print(table)
     if not rows:

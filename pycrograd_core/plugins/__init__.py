@@ -2,11 +2,13 @@
 
 from .backends import candidates, default_backend, get_backend, use_backend
 from .loader import installed
-from .specs import BackendSpec, Probe, hookimpl
+from .specs import BackendSpec, Finding, Probe, Tuned, hookimpl
 
 __all__ = [
     "BackendSpec",
+    "Finding",
     "Probe",
+    "Tuned",
     "candidates",
     "default_backend",
     "get_backend",

@@ -6,13 +6,14 @@ registers. Every hook starts with `pycrograd_`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
+    from pycrograd_core.capture.program import Program
     from pycrograd_core.matrix import Matrix
 
 PROJECT = "pycrograd"
@@ -22,11 +23,36 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @dataclass(frozen=True)
 class Probe:
-    """What a backend found on this machine: its devices, or the reason why there are none."""
+    """What a backend found on this machine: its devices, and the reason why there are none, or some are missing."""
 
     version: str = ""
     devices: tuple[str, ...] = ()
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a backend looked at on this machine: whether it is well, what it is and, if not, what mends it."""
+
+    what: str
+    ok: bool
+    detail: str = ""
+    mend: str = ""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What came of tuning one thing: the parameters chosen for it, and seconds before, after and of other ways.
+
+    `kept` says whether the backend will use them from now on, because they are right and faster.
+    """
+
+    what: str
+    chosen: str
+    before: float
+    after: float
+    rulers: Mapping[str, float] = field(default_factory=dict)
+    kept: bool = True
 
 
 @dataclass(frozen=True)
@@ -35,7 +61,10 @@ class BackendSpec:
 
     `contract` is the (major, minor) version it was written for; `load(device)` imports it and returns the matrix class
     bound to a device (None: the backend's own choice); `probe()` says what devices there are. Of the installed backends
-    the one with the highest `priority` is the default.
+    the one with the highest `priority` is the default. `diagnose()` looks closer than `probe()`, and may take its time:
+    at drivers, files and variables, whatever decides which devices there are and which of them work.
+    `tune(program, device, seconds, notice)` looks for faster ways to run a program, for about so many seconds, stores
+    what it finds and that is right, and says how far it is by calling `notice` with a line.
     """
 
     name: str
@@ -44,6 +73,8 @@ class BackendSpec:
     load: Callable[[str | None], type[Matrix]]
     probe: Callable[[], Probe]
     priority: int = 0
+    diagnose: Callable[[], Sequence[Finding]] | None = None
+    tune: Callable[[Program, str | None, float, Callable[[str], None]], Sequence[Tuned]] | None = None
 
 
 @hookspec

@@ -24,8 +24,10 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 OPTIONS = {
     "run": "CONFIG --backend --device --seed --epochs --samples --set --out --resume --json",
     "backends": "--json",
+    "doctor": "--json",
     "inspect": "CONFIG --backend --set --program --json",
     "graph": "CONFIG --out --backend --set --raw",
+    "tune": "CONFIG --backend --device --seconds --set --json",
     "train_mlp": "--epochs --length --backend",
     "train_digits": "--epochs --length --backend",
     "train_mnist": "--epochs --length --backend --path",
@@ -61,7 +63,7 @@ def test_backends(cli):
     assert (ended.code, ended.err) == (0, "")
     heading, *rows = ended.out.splitlines()
     assert heading.split() == ["backend", "status", "distribution", "runtime", "devices"]
-    assert [row.split()[0] for row in rows] == [*candidates()]
+    assert [row.split()[0] for row in rows if not row.startswith(" ")] == [*candidates()], "the rest is folded"
 
 
 def test_backends_as_json(cli):
@@ -75,7 +77,7 @@ def test_backends_as_json(cli):
         usable = name in BACKENDS
         assert (row["status"] == "usable") == usable
         assert bool(row["devices"]) == usable
-        assert (row["reason"] is None) == usable
+        assert usable or row["reason"]
 
 
 # inspect
