@@ -1,0 +1,56 @@
+"""What the parts of a program's code have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pycrograd_core.capture.program import Value
+
+from ..expressions import CType, number
+from .places import SCALARS, Place
+from .task import Functions
+
+
+@dataclass
+class Code:
+    """The functions written so far, and where each value is. `numbers` are constants that are one number throughout.
+
+    `lanes` is how many float32 a task works on at once: on a CPU the vectors are explicit, on a GPU the lanes are
+    work-items and it is 1. `registers` is how many such vectors are at hand.
+    """
+
+    numbers: Mapping[Value, float]
+    lanes: int
+    registers: int
+    places: dict[Value, Place] = field(default_factory=dict)
+    functions: Functions = field(default_factory=Functions)
+
+    def width(self, dtype: str) -> int:
+        """The lanes of a vector of a dtype."""
+        return max(1, self.lanes // 2) if dtype == "float64" else self.lanes
+
+
+def vector(scalar: str, lanes: int) -> str:
+    """The type of a vector."""
+    return CType(scalar, lanes).name
+
+
+def load(lanes: int, address: str) -> str:
+    """A vector from memory, aligned as its elements are."""
+    return f"vload{lanes}(0, {address})" if lanes > 1 else f"*({address})"
+
+
+def store(lanes: int, value: str, address: str) -> str:
+    """The statement that writes a vector."""
+    return f"vstore{lanes}({value}, 0, {address});" if lanes > 1 else f"*({address}) = {value};"
+
+
+def splat(value: str, scalar: str, lanes: int) -> str:
+    """A number in every lane."""
+    return f"(({vector(scalar, lanes)})({value}))" if lanes > 1 else f"({value})"
+
+
+def literal(value: float, dtype: str, lanes: int) -> str:
+    """A constant in every lane."""
+    return number(value, CType(SCALARS[dtype], lanes))

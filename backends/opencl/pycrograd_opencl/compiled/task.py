@@ -1,0 +1,81 @@
+"""The work of one step of a program, cut into tiles that do not wait for each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .places import Place, meet
+
+Span = tuple[str, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A kernel that is launched for itself: its work-groups, and where its arguments are."""
+
+    source: str
+    name: str
+    global_size: tuple[int, ...]
+    local_size: tuple[int, ...]
+    arguments: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """`body` are the statements for tile number `t`, of `tiles`; `step` is the number of the step in a loop.
+
+    `reads` and `writes` say which memory: two tasks may run at once if neither writes what the other touches. A task
+    with a kernel of its `own` has neither tiles nor a body.
+    """
+
+    tiles: int
+    body: str
+    reads: tuple[Span, ...]
+    writes: tuple[Span, ...]
+    own: Own | None = None
+
+    @property
+    def bases(self) -> set[str]:
+        """The parameters that it needs."""
+        return {span[0] for span in (*self.reads, *self.writes)}
+
+    def follows(self, other: Task) -> bool:
+        """Whether it must wait for another that comes before it."""
+        return meet(self.reads, other.writes) or meet(self.writes, other.reads) or meet(self.writes, other.writes)
+
+
+def spans(places: Sequence[Place]) -> tuple[Span, ...]:
+    """The memory of values, each piece once."""
+    return tuple(dict.fromkeys(place.span for place in places))
+
+
+@dataclass(slots=True)
+class Functions:
+    """The C functions of a program: each text once, however many steps call it."""
+
+    names: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def name(self, prefix: str, parameters: str, body: str, result: str = "void") -> str:
+        """The name of a function, which is added if there is none like it."""
+        key = (result, f"({parameters})\n{{\n{body}\n}}\n")
+        if key not in self.names:
+            self.names[key] = f"{prefix}_{len(self.names)}"
+        return self.names[key]
+
+    @property
+    def source(self) -> str:
+        """All of them, in the order in which they were added."""
+        return "\n".join(f"static {result} {name}{text}" for (result, text), name in self.names.items())
+
+
+def together(tasks: Sequence[Task]) -> list[list[Task]]:
+    """Tasks in order as groups whose members may run at once."""
+    groups: list[list[Task]] = []
+    for task in tasks:
+        alone = task.own is not None or (groups and groups[-1][0].own is not None)
+        if groups and not alone and not any(task.follows(other) for other in groups[-1]):
+            groups[-1].append(task)
+        else:
+            groups.append([task])
+    return groups
