@@ -49,9 +49,12 @@ def _elementwise(op: str) -> Callable[..., Any]:
 
 
 class OpenCLMatrix(Matrix):
-    """Rows × cols in a buffer of a device. A class of its own for each device: `matrix_on` makes it."""
+    """Rows × cols in a buffer of a device. A class of its own for each device: `matrix_on` makes it.
 
-    __slots__ = ("buffer",)
+    `home` is where it lives if its buffer is a part of another: that one, and the first byte.
+    """
+
+    __slots__ = ("buffer", "home")
 
     runtime: ClassVar[Runtime]
     _eager: ClassVar[dict[str, Kernels]]
@@ -63,10 +66,17 @@ class OpenCLMatrix(Matrix):
 
     def __init__(self, buffer: Any, shape: Shape, dtype: str) -> None:
         self.buffer = buffer
+        self.home: tuple[Any, int] | None = None
         self.shape = shape
         self.dtype = dtype
         self.limits = None
         self.written = 0
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self.reshape(*self.shape)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self.device, bytes(self.to_host()), *self.shape, self.dtype)
 
     @classmethod
     def empty(cls, rows: int, cols: int, dtype: str) -> Any:
@@ -343,6 +353,14 @@ def matrix_on(chosen: Device) -> type[OpenCLMatrix]:
             Bound.__name__ = Bound.__qualname__ = OpenCLMatrix.__name__
             _classes[chosen] = Bound
         return _classes[chosen]
+
+
+def _unpickled(label: str, values: bytes, rows: int, cols: int, dtype: str) -> OpenCLMatrix:
+    """A matrix on the device of this label. Raises BackendError if this process has no such device."""
+    from .devices import choose
+
+    made: OpenCLMatrix = matrix_on(choose(label)).from_host(values, rows, cols, dtype)
+    return made
 
 
 def _word(value: float, dtype: str) -> int:

@@ -7,7 +7,7 @@ import pytest
 
 from graphs import GRAPHS
 from pycrograd_core import Tensor, capture, nn, no_grad, ops, use_backend
-from pycrograd_opencl.compiled import schedule
+from pycrograd_opencl.compiled import homes, schedule
 from pycrograd_opencl.compiled.row_products import FEWEST, tiles
 from pycrograd_opencl.matrix import matrix_on
 from test_random_steps import CALLS, Twin, close
@@ -166,3 +166,19 @@ def test_a_product_with_what_it_overwrites(matrix):
 
     for expected in (12.0, 9.72):
         assert step(Tensor([[0.05]])).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_more_states_than_a_kernel_has_parameters(matrix, monkeypatch):
+    """They move into one buffer, once, where eager code and other programs find them."""
+    monkeypatch.setattr(homes, "OTHERS", matrix.runtime.device.handle.max_parameter_size // homes.POINTER - 3)
+    ours, theirs = (Setting(place, "float32", "momentum", odd, 12) for place in (matrix, "numpy"))
+    train, evaluate = capture(ours.step), capture(lambda x: ours.model(x).sum())
+    for _ in range(2):
+        train(ours.x, ours.labels)
+        theirs.step(theirs.x, theirs.labels)
+        expected = theirs.model(theirs.x).sum().item()
+        assert evaluate(ours.x).item() == pytest.approx(expected, rel=1e-4)
+        assert ours.model(ours.x).sum().item() == pytest.approx(expected, rel=1e-4)
+    moved = [tensor.value for tensor in ours.model.parameters()]
+    assert len({id(each.home[0]) for each in moved}) == 1
+    assert_alike(ours, theirs, rtol=1e-4)

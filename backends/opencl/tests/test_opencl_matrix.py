@@ -1,5 +1,7 @@
 """The eager kernels at awkward shapes, as vectors and as groups of work-items, against NumPy in float64."""
 
+import copy
+import pickle
 import threading
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from pycrograd_core.op import TABLE
 from pycrograd_opencl.eager.elementwise import arity
 from pycrograd_opencl.expressions import ELEMENTWISE
+from pycrograd_opencl.matrix import matrix_on
 
 SHAPES = [
     ((1, 1), (1, 1)), ((3, 5), (3, 5)), ((3, 5), (1, 5)), ((3, 1), (3, 5)), ((7, 1), (1, 9)), ((1, 1), (255, 257)),
@@ -217,3 +220,14 @@ def test_threads_share_a_device(matrix, drawn):
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_copy_is_a_matrix_of_its_own(pocl, drawn):
+    kind = matrix_on(pocl)
+    array = drawn((3, 5))
+    x = put(kind, array)
+    for y in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        assert type(y) is kind
+        x.assign(put(kind, array + 1))
+        np.testing.assert_array_equal(got(y), array)
+        x.assign(put(kind, array))

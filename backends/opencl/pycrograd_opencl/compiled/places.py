@@ -35,6 +35,11 @@ class Place:
         return pointer(self.base, self.offset, self.scalar, self.stride)
 
     @property
+    def name(self) -> str:
+        """What the value's own buffer is called: one that is a part of another goes by where it begins."""
+        return f"{self.base}+{self.offset}" if self.offset or self.base.startswith("h") else self.base
+
+    @property
     def span(self) -> tuple[str, int, int]:
         """The memory in all steps: parameter, first byte, and the byte after the last."""
         if self.stride:

@@ -103,7 +103,10 @@ class Run:
         if "arena" in needed:
             buffers["arena"] = self._runtime.buffer(max(made.planned.size, 1))
         for value, state in program.states.items():
-            buffers[made.places[value].base] = state.buffer  # type: ignore[attr-defined]
+            place, home = made.places[value], state.home  # type: ignore[attr-defined]
+            buffers[place.name] = state.buffer  # type: ignore[attr-defined]
+            if home is not None:
+                buffers[place.base] = home[0]
         for base, value in made.constants.items():
             if base in needed:
                 self._constants[base] = program.constants[value].made(self._matrix, value)
@@ -191,7 +194,7 @@ class _OwnLaunch(_Launch):
     def __init__(self, runtime: Runtime, own: Own) -> None:
         positions: dict[str, list[int]] = {}
         for position, place in enumerate(own.arguments):
-            positions.setdefault(place.base, []).append(position)
+            positions.setdefault(place.name, []).append(position)
         super().__init__(runtime.kernel(own.source, own.name), positions)
         self._size, self._group = own.global_size, own.local_size
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pycrograd_core.capture.plan import Plan, plan
 from pycrograd_core.capture.program import WIDTHS, Instruction, Program, Region, Step, Value, flat
@@ -95,7 +95,7 @@ def schedule(program: Program, device: Device) -> Schedule | None:
         tasks += _tasks(code, device, step, chosen.way(step), planned.scratch.get(step, 0))
     tasks += [_moved(code, places[value], place) for value, place in late]
     tasks += [_moved(code, kept.get(value, places[value]), places[state]) for state, value in planned.copies]
-    if any(place.stride or place.offset for task in tasks if task.own for place in task.own.arguments):
+    if any(place.stride for task in tasks if task.own for place in task.own.arguments):
         return None  # of a loop, it takes what differs from step to step
     if device.is_cpu and not chosen.separate and _alone(program, tasks, device):
         group = 1
@@ -254,8 +254,13 @@ def _inputs(program: Program) -> tuple[dict[Value, Place], dict[str, Value]]:
     places = {}
     for number, value in enumerate(program.arguments):
         places[value] = Place(value, f"x{number}", stride=value.bytes if value in program.stacked else 0)
-    for number, value in enumerate(program.states):
-        places[value] = Place(value, f"s{number}")
+    homes: dict[int, str] = {}
+    for number, (value, state) in enumerate(program.states.items()):
+        home: tuple[Any, int] | None = state.home  # type: ignore[attr-defined]
+        if home is None:
+            places[value] = Place(value, f"s{number}")
+        else:
+            places[value] = Place(value, homes.setdefault(id(home[0]), f"h{number}"), home[1])
     for number, value in enumerate(program.feeds):
         places[value] = Place(value, f"f{number}", stride=_stride(program, value))
     constants = {f"k{number}": value for number, value in enumerate(program.constants)}
