@@ -7,19 +7,19 @@ import pytest
 
 from graphs import GRAPHS
 from pycrograd_core import Tensor, capture, nn, no_grad, ops, use_backend
-from pycrograd_opencl.compiled import homes, schedule
+from pycrograd_opencl.compiled import homes
 from pycrograd_opencl.compiled.row_products import FEWEST, tiles
 from pycrograd_opencl.matrix import matrix_on
 from test_random_steps import CALLS, Twin, close
 from twins import Setting, assert_alike
 
-STYLES = {  # the kind of device, and what a schedule takes for small
-    "one work-item": ("CPU", {"SMALL": 0.0, "LAUNCH": 1.0}),
-    "little code": ("CPU", {"SMALL": 1e9, "LAUNCH": 1.0}),
-    "launches": ("CPU", {"SMALL": 0.0, "LAUNCH": 0.0}),
-    "large products": ("CPU", {"SMALL": 0.0, "LAUNCH": 0.0, "LARGE": 0.0, "FEW": 1}),
-    "one group": ("discrete GPU", {"SMALL_ON_GPU": 1e9}),
-    "kernels of their own": ("discrete GPU", {"SMALL_ON_GPU": 0.0}),
+STYLES = {  # the kind of device, and what is taken for small
+    "one work-item": ("CPU", {"choice.SMALL": 0.0, "schedule.LAUNCH": 1.0}),
+    "little code": ("CPU", {"choice.SMALL": 1e9, "schedule.LAUNCH": 1.0}),
+    "launches": ("CPU", {"choice.SMALL": 0.0, "schedule.LAUNCH": 0.0}),
+    "large products": ("CPU", {"choice.SMALL": 0.0, "schedule.LAUNCH": 0.0, "choice.LARGE": 0.0, "choice.FEW": 1}),
+    "one group": ("discrete GPU", {"schedule.SMALL_ON_GPU": 1e9}),
+    "kernels of their own": ("discrete GPU", {"schedule.SMALL_ON_GPU": 0.0}),
 }
 
 
@@ -28,7 +28,7 @@ def matrix(request, monkeypatch, pocl):
     """The matrix class of a device of some kind, which is the same one in truth."""
     kind, settings = STYLES[request.param]
     for name, value in settings.items():
-        monkeypatch.setattr(schedule, name, value)
+        monkeypatch.setattr(f"pycrograd_opencl.compiled.{name}", value)
     lanes = pocl.lanes if kind == "CPU" else 1
     with use_backend(matrix_on(replace(pocl, kind=kind, lanes=lanes, largest_group=64))) as made:
         yield made

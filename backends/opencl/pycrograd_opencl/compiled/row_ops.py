@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pycrograd_core.capture.program import Instruction, Region, Step, Value, flat
 
 from ..expressions import ELEMENTWISE, expression
-from .code import literal, load, store, vector
+from .code import Code, literal, load, store, vector
 from .layout import Rows, into_lanes
 from .places import SCALARS
 from .row_products import lane_product
@@ -15,11 +15,21 @@ from .rows import COMBINE, NEUTRAL, Sweep
 
 PRODUCTS = ("matmul", "linear")
 OVER_ROWS = ("sum", "mean", "max", "min")
-CROSS_ENTROPY = ("cross_entropy", "cross_entropy_gradient", "count_correct")
+LOSSES = ("cross_entropy", "count_correct")
+CROSS_ENTROPY = (*LOSSES, "cross_entropy_gradient")
 EMITTERS: dict[str, Callable[[Sweep, Instruction], None]] = {}
 
 
-def emit_step(sweep: Sweep, step: Step) -> None:
+def swept(code: Code, steps: Sequence[Step], outputs: Sequence[Value], scratch: int) -> Sweep:
+    """The sweep of row-local steps: `outputs` are what is read outside, its memory begins at `scratch` in the arena."""
+    sweep = Sweep(code, steps, rows_of(steps), outputs, scratch)
+    for position, step in enumerate(steps):
+        _emit(sweep, step)
+        sweep.settle(step, position)
+    return sweep
+
+
+def _emit(sweep: Sweep, step: Step) -> None:
     """Add the lines of an instruction or of a region within the region."""
     if isinstance(step, Region):
         body = list(flat(step.body))
@@ -53,10 +63,10 @@ def sweepable(step: Step) -> bool:
     return name in EMITTERS
 
 
-def rows_of_step(step: Step) -> int:
-    """The number of rows that a row-local step works on."""
+def rows_of(steps: Sequence[Step]) -> int:
+    """The number of rows that row-local steps work on."""
     rows = 1
-    for each in flat((step,)):
+    for each in flat(steps):
         reduces = each.op.name in OVER_ROWS or each.op.name in CROSS_ENTROPY
         if not reduces or each.op.name == "cross_entropy_gradient":
             rows = max(rows, each.output.shape[0])

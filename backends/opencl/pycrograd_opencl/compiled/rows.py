@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pycrograd_core.capture.program import WIDTHS, Step, Value
+from pycrograd_core.op import INDEX_DTYPE
 
 from ..expressions import CType, expression
 from .code import Code, literal, load, splat, vector
@@ -30,17 +31,14 @@ class Sweep:
     the arena, from `scratch` on: a piece for each block, then the parts of what is reduced over rows.
     """
 
-    def __init__(self, code: Code, steps: Sequence[Step], outputs: Sequence[Value], scratch: int) -> None:
-        from .row_ops import emit_step
-
+    def __init__(self, code: Code, steps: Sequence[Step], rows: int, outputs: Sequence[Value], scratch: int) -> None:
         self.code = code
-        self.rows = rows_of(steps)
-        self.dtype = next((v.dtype for step in steps for v in step.inputs if v.dtype != "int32"), "float32")
+        self.rows = rows
+        self.dtype = next((v.dtype for step in steps for v in step.inputs if v.dtype != INDEX_DTYPE), "float32")
         self.scalar = SCALARS[self.dtype]
-        self.bytes = WIDTHS[self.dtype]
         self.lanes = code.width(self.dtype)
         self.ctype = CType(self.scalar, self.lanes)
-        self.blocks = -(-self.rows // self.lanes)
+        self.blocks = -(-rows // self.lanes)
         self.outputs = set(outputs)
         self.lines: list[str] = []
         self._scratch = scratch
@@ -53,14 +51,15 @@ class Sweep:
         self._pointers: dict[Value, str] = {}
         self._pieces: dict[Value, tuple[int, int]] = {}  # of values in scratch memory: size, start
         self._free: list[tuple[int, int]] = []
-        last = {value: position for position, step in enumerate(steps) for value in (*step.inputs, *step.outputs)}
-        for position, step in enumerate(steps):
-            emit_step(self, step)
-            for value in step.outputs:
-                self._export(value)
-            for value in [value for value in self._pieces if last[value] <= position]:
-                self._free.append(self._pieces.pop(value))
-                del self._pointers[value]
+        self._last = {v: position for position, step in enumerate(steps) for v in (*step.inputs, *step.outputs)}
+
+    def settle(self, step: Step, position: int) -> None:
+        """After a step: write what is read outside, and give back the memory of what is not read again."""
+        for value in step.outputs:
+            self._export(value)
+        for value in [value for value in self._pieces if self._last[value] <= position]:
+            self._free.append(self._pieces.pop(value))
+            del self._pointers[value]
 
     @property
     def size(self) -> int:
@@ -221,10 +220,3 @@ class Sweep:
             name = f"v{lanes}"
         lines.append(f"return {name};")
         return self.code.functions.name("across", f"const {self.ctype.name} v", "\n".join(lines), self.scalar)
-
-
-def rows_of(steps: Sequence[Step]) -> int:
-    """The rows of a region."""
-    from .row_ops import rows_of_step
-
-    return max(rows_of_step(step) for step in steps)

@@ -1,0 +1,162 @@
+"""How each step of a program is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pycrograd_core.capture.plan import Plan
+from pycrograd_core.capture.program import Instruction, Program, Region, Step, Value, flat
+from pycrograd_core.op import INDEX_DTYPE
+
+from ..expressions import ELEMENTWISE
+from .code import Code
+from .places import Place
+from .row_ops import LOSSES, OVER_ROWS, rows_of, sweepable, swept
+from .updates import updatable
+
+if TYPE_CHECKING:
+    from ..devices import Device
+
+SMALL = 2e5  # operations of a step that takes microseconds however it is done
+LARGE = 1e8  # operations of a product outside row-local regions that is worth a kernel of its own
+FEW = 64  # rows or columns of a product that is not
+LONG = 4096  # columns of a sum: over more, float32 loses digits unless the sum is cut up
+
+
+def shape_of(device: Device, flops: float) -> tuple[int, int]:
+    """The lanes of a task's vectors of float32, and how many sums of such vectors a task may hold in registers."""
+    if not device.is_cpu:
+        return 1, 4
+    if flops < SMALL:
+        return min(8, max(4, device.lanes)), 2  # little code, which takes a fraction of the time to compile
+    if device.lanes >= 16:
+        return 16, 12  # of 32 registers
+    return (16, 6) if device.lanes >= 8 else (8, 6)  # of 16 registers: a vector takes two
+
+
+class Choice:
+    """How each step is done: a sweep, an update, elementwise, or not at all."""
+
+    def __init__(self, code: Code, program: Program, device: Device, group: int) -> None:
+        self.code = code
+        self.separate = False  # whether a step has a kernel of its own
+        self.blocked: dict[Value, int] = {}  # the values that sweeps leave in blocks
+        self._group = group
+        self._cpu = device.is_cpu
+        self._targets = {value: target for target, value in program.updates.items()}
+        self._ways: dict[Step, str | None] = {}
+
+    def atomic(self, region: Region) -> bool:
+        """Whether a region is done in one piece."""
+        if region.kind == "rows" and self.code.lanes == 1:
+            return False  # on a GPU its rows are too few to share out
+        return self.way(region) is not None
+
+    def way(self, step: Step) -> str | None:
+        """The name of what does a step."""
+        if step not in self._ways:
+            self._ways[step] = self._found(step)
+        return self._ways[step]
+
+    def _found(self, step: Step) -> str | None:
+        body = list(flat((step,)))
+        if any(value.size == 0 for each in body for value in (*each.inputs, *each.outputs)):
+            return None
+        if isinstance(step, Region) and step.kind == "update":
+            if not updatable(step) or self._reads_whole(step):
+                return None
+            return "update" if self._cpu else self._summed(body)
+        if all(each.op.elementwise and each.op.name in ELEMENTWISE for each in body) and not _mixed(body):
+            return "elementwise"
+        if self._large(step, body):
+            return self._summed(body)
+        if len(body) == 1 and body[0].op.name == "matmul" and body[0].params.get("transpose_a"):
+            return None if body[0].params.get("transpose_b") else "update"
+        if not all(map(sweepable, inner(step))) or _mixed(body):
+            return None
+        if any(each.op.name in OVER_ROWS and each.inputs[0].shape[1] > LONG for each in body):
+            return None
+        if any(not _row_local(each) for each in body):
+            return None
+        return "sweep"
+
+    def _large(self, step: Step, body: Sequence[Instruction]) -> bool:
+        """Whether a product, or on a GPU a sum over rows, is shared out element by element."""
+        if isinstance(step, Region) and step.kind != "product":
+            return False
+        if any(each.op.name not in ELEMENTWISE for each in body[1:]) or _mixed(body):
+            return False
+        first = body[0]
+        if first.op.name in ("matmul", "linear"):
+            return not self._cpu or (first.flops > LARGE and min(first.output.shape) > FEW)
+        return not self._cpu and first.op.name == "sum" and first.params.get("axis") == 0
+
+    def _summed(self, body: Sequence[Instruction]) -> str:
+        """What sums the elements of a product or of columns, with as many work-items as there are."""
+        products = [step for step in body if step.op.name in ("matmul", "linear")]
+        if products and not self._group:
+            self.separate = True
+            return "product"
+        return "summed" if any(step.op.name not in ELEMENTWISE for step in body) else "elementwise"
+
+    def _reads_whole(self, region: Region) -> bool:
+        """Whether the gradient is made of what the update overwrites."""
+        overwritten = {self._targets.get(value) for value in region.outputs}
+        made_of = (step for step in flat(region.body) if step.op.name not in ELEMENTWISE)
+        return any(value in overwritten for step in made_of for value in step.inputs)
+
+    def scratch(self, step: Step) -> int:
+        """The bytes that a step needs while it is done."""
+        if self.way(step) != "sweep":
+            return 0
+        values = (*step.inputs, *step.outputs)
+        outer = {value: Place(value, "arena", block=self.blocked.get(value, 0)) for value in values}
+        code = Code(self.code.numbers, self.code.lanes, self.code.registers, outer)
+        return swept(code, inner(step), step.outputs, 0).size
+
+
+def inner(step: Step) -> Sequence[Step]:
+    """The steps of a sweep."""
+    return step.body if isinstance(step, Region) and step.kind == "rows" else (step,)
+
+
+def _row_local(step: Instruction) -> bool:
+    if step.op.name in OVER_ROWS or step.op.name in LOSSES:
+        return True
+    return step.op.rows_from(step.inputs, step.params) is not None  # type: ignore[arg-type]
+
+
+def _mixed(body: Sequence[Instruction]) -> bool:
+    """Whether floats of two sizes meet, or integers are computed with."""
+    floats = {v.dtype for step in body for v in (*step.inputs, step.output) if v.dtype != INDEX_DTYPE}
+    computed = {step.output.dtype for step in body if step.op.name in ELEMENTWISE or step.op.name in OVER_ROWS}
+    return len(floats) > 1 or INDEX_DTYPE in computed
+
+
+def left_in_blocks(planned: Plan, chosen: Choice) -> dict[Value, int]:
+    """What a sweep may leave in lanes: values that are read by updates alone, as the first operand of their product."""
+    readers: dict[Value, list[Step]] = {}
+    for step in planned.steps:
+        for value in step.inputs:
+            readers.setdefault(value, []).append(step)
+    written = {value for _, value in planned.copies}
+    found = {}
+    for step in planned.steps:
+        if chosen.way(step) != "sweep":
+            continue
+        rows = rows_of(inner(step))
+        for value in step.outputs:
+            block = chosen.code.width(value.dtype)
+            fits = block > 1 and value.shape[0] == rows and rows % block == 0 and value.dtype != INDEX_DTYPE
+            if not fits or value not in planned.roots or value in written:
+                continue
+            after = readers.get(value, ())
+            if all(chosen.way(reader) == "update" and _first_of_product(reader, value) for reader in after):
+                found[value] = block
+    return found
+
+
+def _first_of_product(reader: Step, value: Value) -> bool:
+    uses = [(each, position) for each in flat((reader,)) for position, x in enumerate(each.inputs) if x is value]
+    return all(each.op.name == "matmul" and position == 0 for each, position in uses)
