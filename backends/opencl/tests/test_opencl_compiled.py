@@ -18,6 +18,7 @@ STYLES = {  # the kind of device, and what is taken for small
     "little code": ("CPU", {"choice.SMALL": 1e9, "schedule.LAUNCH": 1.0}),
     "launches": ("CPU", {"choice.SMALL": 0.0, "schedule.LAUNCH": 0.0}),
     "large products": ("CPU", {"choice.SMALL": 0.0, "schedule.LAUNCH": 0.0, "choice.LARGE": 0.0, "choice.FEW": 1}),
+    "many cores": ("CPU", {"choice.SMALL": 0.0, "schedule.LAUNCH": 0.0, "choice.BUSY": 0.0}),
     "one group": ("discrete GPU", {"schedule.SMALL_ON_GPU": 1e9}),
     "kernels of their own": ("discrete GPU", {"schedule.SMALL_ON_GPU": 0.0}),
 }
@@ -30,7 +31,8 @@ def matrix(request, monkeypatch, pocl):
     for name, value in settings.items():
         monkeypatch.setattr(f"pycrograd_opencl.compiled.{name}", value)
     lanes = pocl.lanes if kind == "CPU" else 1
-    with use_backend(matrix_on(replace(pocl, kind=kind, lanes=lanes, largest_group=64))) as made:
+    units = 16 if request.param == "many cores" else pocl.units
+    with use_backend(matrix_on(replace(pocl, kind=kind, lanes=lanes, units=units, largest_group=64))) as made:
         yield made
 
 

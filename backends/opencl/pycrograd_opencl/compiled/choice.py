@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SMALL = 2e5  # operations of a step that takes microseconds however it is done
 LARGE = 1e8  # operations of a product outside row-local regions that is worth a kernel of its own
 FEW = 64  # rows or columns of a product that is not
+BUSY = 1e7  # operations of a region whose rows keep too few work-items busy, so that its products are cut otherwise
 LONG = 4096  # columns of a sum: over more, float32 loses digits unless the sum is cut up
 
 
@@ -44,13 +45,14 @@ class Choice:
         self.blocked: dict[Value, int] = {}  # the values that sweeps leave in blocks
         self._group = group
         self._cpu = device.is_cpu
+        self._units = device.units
         self._targets = {value: target for target, value in program.updates.items()}
         self._ways: dict[Step, str | None] = {}
 
     def atomic(self, region: Region) -> bool:
         """Whether a region is done in one piece."""
-        if region.kind == "rows" and self.code.lanes == 1:
-            return False  # on a GPU its rows are too few to share out
+        if region.kind == "rows" and (self.code.lanes == 1 or self._starved(region)):
+            return False  # its rows are too few to share out
         return self.way(region) is not None
 
     def way(self, step: Step) -> str | None:
@@ -81,6 +83,11 @@ class Choice:
             return None
         return "sweep"
 
+    def _starved(self, step: Step) -> bool:
+        """Whether the blocks of rows are so few that half of the device would have nothing to do."""
+        blocks = -(-rows_of(inner(step)) // self.code.lanes)
+        return 2 * blocks <= self._units and step.flops > BUSY
+
     def _large(self, step: Step, body: Sequence[Instruction]) -> bool:
         """Whether a product, or on a GPU a sum over rows, is shared out element by element."""
         if isinstance(step, Region) and step.kind != "product":
@@ -89,7 +96,8 @@ class Choice:
             return False
         first = body[0]
         if first.op.name in ("matmul", "linear"):
-            return not self._cpu or (first.flops > LARGE and min(first.output.shape) > FEW)
+            large = first.flops > LARGE and min(first.output.shape) > FEW
+            return not self._cpu or large or self._starved(step)
         return not self._cpu and first.op.name == "sum" and first.params.get("axis") == 0
 
     def _summed(self, body: Sequence[Instruction]) -> str:
