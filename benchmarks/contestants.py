@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -45,12 +45,12 @@ def steps_a_call(sizes: list[int], batch: int) -> int:
     return max(5, min(1000, int(FLOPS_A_CALL / (6 * batch * sum(a * b for a, b in pairwise(sizes))))))
 
 
-def pycrograd(backend: str, mode: str, sizes: list[int], batch: int) -> Work:
+def pycrograd(backend: str, device: str | None, mode: str, sizes: list[int], batch: int) -> Work:
     """As the README writes it: eagerly, captured, or captured with many steps in one call."""
     from pycrograd_core import Tensor, capture, nn, no_grad, optim, use_backend
 
     weights, x_host, labels_host = problem(sizes, batch)
-    with use_backend(backend):
+    with use_backend(backend, device):
         layers: list[nn.Module] = []
         for weight in weights:
             linear = nn.Linear(*weight.shape)
@@ -118,10 +118,11 @@ def numpy_by_hand(sizes: list[int], batch: int) -> Work:
     return Work(step, lambda loss: [float(loss)])
 
 
-def torch_eager(sizes: list[int], batch: int) -> Work:
-    """PyTorch, eager."""
+def torch_eager(place: str, sizes: list[int], batch: int) -> Work:
+    """PyTorch, eager, on the CPU or a GPU; there without TF32, which has float32's range and a third of its digits."""
     import torch
 
+    torch.backends.cuda.matmul.allow_tf32 = False
     weights, x_host, labels_host = problem(sizes, batch)
     layers: list[Any] = []
     for weight in weights:
@@ -129,9 +130,9 @@ def torch_eager(sizes: list[int], batch: int) -> Work:
         layer.weight.data = torch.from_numpy(weight.T.copy())
         torch.nn.init.zeros_(layer.bias)
         layers += [layer, torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1])
+    model = torch.nn.Sequential(*layers[:-1]).to(place)
     optimiser = torch.optim.SGD(model.parameters(), lr=RATE)
-    x, labels = torch.from_numpy(x_host), torch.from_numpy(labels_host)
+    x, labels = torch.from_numpy(x_host).to(place), torch.from_numpy(labels_host).to(place)
 
     def step() -> Any:
         loss = torch.nn.functional.cross_entropy(model(x), labels)
@@ -181,16 +182,22 @@ def jax_compiled(scan: bool, sizes: list[int], batch: int) -> Work:
     return Work(call, losses, steps)
 
 
-def contestants(backends: list[str]) -> dict[str, tuple[Callable[..., Work], tuple[Any, ...]]]:
-    """Who takes part, in the order of the table: PyTorch and JAX where they are installed."""
+def contestants(
+    backends: list[str], devices: Mapping[str, str | None]
+) -> dict[str, tuple[Callable[..., Work], tuple[Any, ...]]]:
+    """Who takes part, in the order of the table: PyTorch and JAX where they are installed, PyTorch on a GPU too."""
     found: dict[str, tuple[Callable[..., Work], tuple[Any, ...]]] = {
-        f"{backend}, {mode}": (pycrograd, (backend, mode))
+        f"{backend}, {mode}": (pycrograd, (backend, devices.get(backend), mode))
         for backend in backends
         for mode in ("eager", "captured", "scan")
     }
     found["numpy by hand"] = (numpy_by_hand, ())
     if importlib.util.find_spec("torch"):
-        found["torch eager"] = (torch_eager, ())
+        import torch
+
+        found["torch eager"] = (torch_eager, ("cpu",))
+        if torch.cuda.is_available():
+            found["torch cuda eager"] = (torch_eager, ("cuda",))
     if importlib.util.find_spec("jax"):
         found["jax jit"] = (jax_compiled, (False,))
         found["jax scan"] = (jax_compiled, (True,))

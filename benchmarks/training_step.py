@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Seconds for one training step (forward, cross-entropy, backward, SGD; float32), beside what one would pick instead.
 
-    python benchmarks/training_step.py [--networks normal bigger] [--backends B …] [--batch 32] [--rounds 9] [--json]
+    python benchmarks/training_step.py [--networks normal bigger] [--backends B …] [--device D] [--batch 32]
+        [--rounds 9] [--json]
 
 Contestants: backends of Pycrograd (the default one, unless named), each eagerly, captured, and captured with many
 steps in one call; hand-written NumPy; PyTorch in eager mode and JAX, compiled with one or many steps in a call, where
-they are installed. All start from the same weights and data, and their first losses must agree before anything is
+they are installed, PyTorch on a GPU too where it finds one. `--device` is the device of the first backend that is
+named. All start from the same weights and data, and their first losses must agree before anything is
 timed. Each runs in a process of its own; rounds are interleaved, so that a machine that slows down slows down all of
 them. What counts are the ratios, each the median over rounds.
 """
@@ -51,11 +53,13 @@ def work(make: Callable[..., Work], args: tuple[Any, ...], sizes: list[int], bat
         pipe.send((time.perf_counter() - start) / (repeats * own.steps))
 
 
-def measure(network: str, batch: int, rounds: int, backends: list[str]) -> dict[str, dict[str, float]]:
+def measure(
+    network: str, batch: int, rounds: int, backends: list[str], device: str | None
+) -> dict[str, dict[str, float]]:
     """Median seconds per step of every contestant, and the median over rounds of its speed relative to each other."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
-    for name, (make, args) in contestants(backends).items():
+    for name, (make, args) in contestants(backends, {backends[0]: device}).items():
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(make, args, NETWORKS[network], batch, theirs), daemon=True)
         process.start()
@@ -100,13 +104,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--backends", nargs="+", default=[])
+    parser.add_argument("--device")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if not options.backends:
         from pycrograd_core.plugins import default_backend
 
         options.backends = [default_backend().backend]
-    results = {n: measure(n, options.batch, options.rounds, options.backends) for n in options.networks}
+    results = {n: measure(n, options.batch, options.rounds, options.backends, options.device) for n in options.networks}
     if options.json:
         print(json.dumps(results))
         return

@@ -71,7 +71,8 @@ class Matrix(Operand, ABC):
     A subclass sets `shape`, `dtype`, `limits` (None) and `written` (0), through `super().__init__` or itself. It names
     its `device`; the loader sets `backend`. `capabilities` are named promises: `float64` (the backend computes in it),
     `host_memory` (`to_host` shares memory rather than copies it), `deterministic` (equal inputs give equal bits),
-    `exact_capture` (in float64 a captured step gives the bits of an eager one).
+    `exact_capture` (in float64 a captured step gives the bits of an eager one); or a warning: `costly_compile` (a
+    program takes a second or more to compile).
     """
 
     __slots__ = ("dtype", "limits", "shape", "written")

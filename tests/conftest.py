@@ -8,11 +8,25 @@ import os
 import pytest
 from hypothesis import settings
 
-from places import BACKENDS, EXACT, PLACES
+from places import BACKENDS, COSTLY, EXACT, PLACES
 from pycrograd_core import Tensor, seed, use_backend
 
 settings.register_profile("tests", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("tests")
+
+
+@pytest.hookimpl(tryfirst=True)  # before those marked slow are left out
+def pytest_collection_modifyitems(items):
+    """What compiles many programs is slow, where a program takes seconds to compile."""
+    for item in items:
+        if item.get_closest_marker("many_programs") and names(item) & set(COSTLY):
+            item.add_marker(pytest.mark.slow)
+
+
+def names(item):
+    """The strings among a test's parameters, backends among them."""
+    values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return {part for value in values for part in (value if isinstance(value, tuple) else (value,)) if type(part) is str}
 
 
 @pytest.fixture(autouse=True)

@@ -162,9 +162,9 @@ class Captured:
         shapes = tuple([x.shape for x in data])
         if shapes not in entry.loops:
             entry.loops[shapes] = self._compiled(looped(entry.traced.program, rows.shape[1], shapes))
-        outputs = entry.loops[shapes](*[x.value for x in data], *[x.value for x in each], indices.value)
         entry.called = True
         entry.note_written()
+        outputs = entry.loops[shapes](*[x.value for x in data], *[x.value for x in each], indices.value)
         entry.set_gradients((), given.tensors)
         return entry.traced.template.build(outputs, given.tensors)
 

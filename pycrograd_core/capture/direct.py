@@ -74,12 +74,12 @@ def direct(entry: Entry, tensors: list[Tensor], recording: bool) -> Callable[...
         lines.append(f"limits = {indices}.limits")
         within = f"limits is not None and 0 <= limits[0] and limits[1] < {extent}"
         lines.append(f"if not ({within}): {indices}.check_indices({name(op)}, {extent})")
-    lines.append(f"outputs = run({', '.join(values)})")
     lines.append("CLOCK.now = now = CLOCK.now + 1")
     for matrix in entry.written:
         lines.append(f"{name(matrix)}.written = now")
         if matrix.dtype == INDEX_DTYPE:
             lines.append(f"{name(matrix)}.limits = None")
+    lines.append(f"outputs = run({', '.join(values)})")
     for target, gradient in entry.traced.gradients:
         kept = f"Tensor.of(outputs[{gradient}])" if isinstance(gradient, int) else name(gradient)
         lines.append(f"{held.get(id(target)) or name(target)}.grad = {kept}")

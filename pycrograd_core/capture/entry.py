@@ -104,13 +104,16 @@ class Entry:
             arguments.append(gradient.value)
         if self.bounds:
             self.check_bounds(arguments)
-        outputs = run(*arguments)
         self.note_written([arguments[position] for position in self._written_arguments])
+        outputs = run(*arguments)
         self.set_gradients(outputs, tensors)
         return self.traced.template.build(outputs, tensors)
 
     def note_written(self, others: Sequence[Matrix] = ()) -> None:
-        """Tell the engine what was overwritten: a graph recorded before must not use it any more."""
+        """Tell the engine what is overwritten: a graph recorded before must not use it any more.
+
+        That is said before the step runs: an interrupt may leave a part of it done.
+        """
         CLOCK.now += 1
         for matrix in (*self.written, *others) if others else self.written:
             matrix.written = CLOCK.now

@@ -60,9 +60,10 @@ class PlainDisplay(Display):
         parameters = trainer.optimiser.parameters
         total = sum(p.rows * p.cols for p in parameters)
         held_out = len(trainer.validation) if trainer.validation is not None else 0
+        kind = type(parameters[0].value)
         self.say(
             f"{total:,} parameters, {len(trainer.train):,} samples to train on and {held_out:,} to validate, "
-            f"backend {parameters[0].backend}"
+            f"backend {kind.backend}{f' on {kind.device}' if kind.device else ''}"
         )
         position = trainer.position
         if position.total_steps:

@@ -348,6 +348,7 @@ def test_a_number_that_is_an_argument(backend):
         assert step(x, scale, shift=shift).tolist() == [[scale + shift, -3.0 * scale + shift]]
 
 
+@pytest.mark.many_programs
 def test_too_many_numbers(backend):
     step = capture(lambda x, scale: x * scale)
     x = tensor([[1.0]], backend)
@@ -585,6 +586,7 @@ def test_the_model_changed(backend, change):
     assert_alike(eager, captured)
 
 
+@pytest.mark.many_programs
 def test_many_changes_in_a_long_life(backend):
     """Other shapes, loaded states and replaced parameters for ever: the oldest programs are forgotten."""
     weight = [tensor([[2.0]], backend)]

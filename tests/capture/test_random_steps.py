@@ -77,6 +77,7 @@ def close(found, expected, dtype):
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE[dtype] * scale)
 
 
+@pytest.mark.many_programs
 @pytest.mark.parametrize(("name", "dtype"), PLACES)
 def test_a_random_step_captured_is_the_step(name, dtype):
     for seed in range(0, GRAPHS, 3):

@@ -13,6 +13,7 @@ import termios
 import pytest
 
 from places import BACKENDS
+from pycrograd_core import get_backend
 from pycrograd_core.cli.progress import Display, LiveDisplay, PlainDisplay, display
 
 METRICS = r"loss \d+\.\d{4}, accuracy \d+\.\d\d%"
@@ -23,8 +24,10 @@ EPOCH = rf"/3  train {METRICS}  validation {METRICS}  [\d,]+ samples/s"
 def test_plain_lines(here, cli, name):
     ended = cli("run", "tiny.yaml", "--backend", name)
     assert (ended.code, ended.out) == (0, "")
+    device = get_backend(name).device
+    place = re.escape(f"{name} on {device}" if device else name)
     expected = [
-        rf"227 parameters, 40 samples to train on and 10 to validate, backend {name}",
+        rf"227 parameters, 40 samples to train on and 10 to validate, backend {place}",
         *(f"epoch {epoch}{EPOCH}" for epoch in (1, 2, 3)),
         rf"done: validation {METRICS}, \d+\.\d s; see runs/tiny",
     ]

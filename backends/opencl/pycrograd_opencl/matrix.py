@@ -347,7 +347,7 @@ def matrix_on(chosen: Device) -> type[OpenCLMatrix]:
 
                 runtime = runtime_of(chosen)
                 device = chosen.label
-                capabilities = frozenset({"deterministic", *(["float64"] if chosen.float64 else [])})
+                capabilities = frozenset({"costly_compile", "deterministic", *(["float64"] if chosen.float64 else [])})
                 _eager: ClassVar[dict[str, Kernels]] = {}
 
             Bound.__name__ = Bound.__qualname__ = OpenCLMatrix.__name__

@@ -44,13 +44,21 @@ class Runtime:
         self._cache = BinaryCache(device, version("pycrograd-opencl"), folder)
         self._programs: dict[tuple[str, tuple[str, ...]], cl.Program] = {}
 
-    def program(self, source: str, options: Sequence[str] = (), kept: bool = True) -> cl.Program:
-        """A source, built. From the cache if it is there; `kept` says whether it goes there, if there is one."""
+    def program(
+        self, source: str, options: Sequence[str] = (), kept: bool = True, remembered: bool = True
+    ) -> cl.Program:
+        """A source, built. From the cache if it is there; `kept` says whether it goes there, if there is one.
+
+        `remembered`: as long as this process lives. What one captured step needs goes with it.
+        """
         key = (source, (*OPTIONS, *options))
         with self.lock:
-            if key not in self._programs:
-                self._programs[key] = self._loaded(*key) or self._built(*key, kept)
-            return self._programs[key]
+            if key in self._programs:
+                return self._programs[key]
+            program = self._loaded(*key) or self._built(*key, kept)
+            if remembered:
+                self._programs[key] = program
+            return program
 
     def kernel(self, source: str, name: str, options: Sequence[str] = (), kept: bool = True) -> cl.Kernel:
         """A kernel of a source: a new object, whose arguments are its own."""

@@ -1,5 +1,6 @@
 """Captured steps as kernels, in every style that a device may ask for, against the same steps elsewhere."""
 
+import gc
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from graphs import GRAPHS
 from pycrograd_core import Tensor, capture, nn, no_grad, ops, use_backend
 from pycrograd_opencl.compiled import homes
 from pycrograd_opencl.compiled.row_products import FEWEST, tiles
+from pycrograd_opencl.compiled.schedule import schedule
 from pycrograd_opencl.matrix import matrix_on
 from test_random_steps import CALLS, Twin, close
 from twins import Setting, assert_alike
@@ -17,7 +19,6 @@ STYLES = {  # the kind of device, and what is taken for small
     "one work-item": ("CPU", {"choice.SMALL": 0.0, "schedule.LAUNCH": 1.0}),
     "little code": ("CPU", {"choice.SMALL": 1e9, "schedule.LAUNCH": 1.0}),
     "launches": ("CPU", {"choice.SMALL": 0.0, "schedule.LAUNCH": 0.0}),
-    "large products": ("CPU", {"choice.SMALL": 0.0, "schedule.LAUNCH": 0.0, "choice.LARGE": 0.0, "choice.FEW": 1}),
     "many cores": ("CPU", {"choice.SMALL": 0.0, "schedule.LAUNCH": 0.0, "choice.BUSY": 0.0}),
     "one group": ("discrete GPU", {"schedule.SMALL_ON_GPU": 1e9}),
     "kernels of their own": ("discrete GPU", {"schedule.SMALL_ON_GPU": 0.0}),
@@ -32,7 +33,15 @@ def matrix(request, monkeypatch, pocl):
         monkeypatch.setattr(f"pycrograd_opencl.compiled.{name}", value)
     lanes = pocl.lanes if kind == "CPU" else 1
     units = 16 if request.param == "many cores" else pocl.units
+    schedules = []
+
+    def spied(program, device):
+        schedules.append(schedule(program, device))
+        return schedules[-1]
+
+    monkeypatch.setattr("pycrograd_opencl.compiled.schedule.schedule", spied)
     with use_backend(matrix_on(replace(pocl, kind=kind, lanes=lanes, units=units, largest_group=64))) as made:
+        made.schedules = schedules
         yield made
 
 
@@ -57,6 +66,17 @@ def alike(matrix, optimiser, layers, rows, dtype="float32", rtol=1e-4):
         batch = [Tensor(x.numpy()[chosen], dtype=x.dtype, backend="numpy") for x in (theirs.x, theirs.labels)]
         np.testing.assert_allclose(found.numpy()[number, 0], theirs.step(*batch).item(), rtol=rtol, atol=rtol / 100)
     assert_alike(ours, theirs, rtol=rtol)
+    assert len(matrix.schedules) > 1
+    assert None not in matrix.schedules, "the core ran it op by op"
+
+
+def test_each_style_is_what_it_is_called(matrix, request):
+    alike(matrix, "sgd", odd, 33)
+    for made in matrix.schedules:
+        own = [task for task in made.tasks if task.own is not None]
+        style = request.node.callspec.params["matrix"]
+        assert made.group == {"one work-item": 1, "little code": 1, "one group": 64}.get(style, 0)
+        assert bool(own) == (style in ("many cores", "kernels of their own"))
 
 
 @pytest.mark.parametrize("rows", [1, pytest.param(12, marks=pytest.mark.slow), 33])
@@ -128,6 +148,16 @@ def capture_gradients(y, x, weight, bias):
     return (x.grad,)
 
 
+def test_a_large_product_outside_a_network_has_a_kernel_of_its_own(matrix, monkeypatch):
+    monkeypatch.setattr("pycrograd_opencl.compiled.choice.LARGE", 0.0)
+    generator = np.random.default_rng(0)
+    a, b = generator.standard_normal((70, 33)), generator.standard_normal((65, 33))
+    step = capture(lambda a, b: ops.matmul(a, b, transpose_b=True).relu())
+    np.testing.assert_allclose(step(Tensor(a), Tensor(b)).numpy(), np.maximum(a @ b.T, 0), atol=1e-4)
+    made = matrix.schedules[-1]
+    assert any(task.own for task in made.tasks) == (made.group != 64)
+
+
 def test_a_step_that_feeds_draws_what_it_would_eagerly(matrix):
     alike(matrix, "sgd", lambda: [nn.Linear(8, 9), nn.Dropout(0.5), nn.Linear(9, 5)], 12)
 
@@ -146,15 +176,10 @@ def test_tiles_cover_all_columns_and_none_is_narrow_if_it_need_not_be():
             assert all(width <= most for width, _ in found)
 
 
-def test_a_program_with_a_step_that_it_has_no_code_for_is_left_to_the_core(pocl):
-    with use_backend(matrix_on(pocl)):
-
-        @capture
-        def step(x):
-            return x.T
-
-        x = Tensor([[1.0, 2.0]])
-        assert step(x).tolist() == [[1.0], [2.0]]
+def test_a_program_with_a_step_that_it_has_no_code_for_is_left_to_the_core(matrix):
+    step = capture(lambda x: x.T)
+    assert step(Tensor([[1.0, 2.0]])).tolist() == [[1.0], [2.0]]
+    assert matrix.schedules == [None]
 
 
 def test_a_product_with_what_it_overwrites(matrix):
@@ -168,6 +193,84 @@ def test_a_product_with_what_it_overwrites(matrix):
 
     for expected in (12.0, 9.72):
         assert step(Tensor([[0.05]])).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_one_value_that_two_states_take(matrix):
+    """The update's product reads what the update overwrites, whichever of the two it is computed in."""
+    start = np.random.default_rng(0).standard_normal((37, 37)) * 0.1
+    w, v = Tensor(start), Tensor(start)
+    rate = Tensor([[0.05]])
+
+    @capture
+    def step():
+        new = ops.sgd_update(w, ops.matmul(w, w, transpose_a=True), rate)
+        w.assign(new)
+        v.assign(new)
+
+    expected = start
+    for _ in range(2):
+        step()
+        expected = expected - 0.05 * expected.T @ expected
+        np.testing.assert_allclose(w.numpy(), expected, atol=1e-6)
+        np.testing.assert_allclose(v.numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_update_from_what_was_made_of_indices_alone(matrix, dtype):
+    labels = np.random.default_rng(0).integers(0, 5, 32)
+    g = np.random.default_rng(1).standard_normal((32, 3))
+    w, rate = Tensor(np.zeros((5, 3)), dtype=dtype), Tensor([[1.0]], dtype=dtype)
+
+    @capture
+    def step(labels, g):
+        hot = ops.one_hot(labels, classes=5, dtype=dtype)
+        w.update(ops.sgd_update, ops.matmul(hot, g, transpose_a=True), rate)
+
+    step(Tensor(labels, dtype="int32"), Tensor(g, dtype=dtype))
+    np.testing.assert_allclose(w.numpy(), -np.eye(5)[labels].T @ g, atol=1e-5)
+
+
+def test_long_sums_keep_their_digits(matrix):
+    x = np.full((300_000, 2), 0.1)
+    w, rate = Tensor(np.zeros((1, 2))), Tensor([[1.0]])
+
+    @capture
+    def step(x):
+        w.update(ops.sgd_update, ops.sum(x * 1.0, axis=0), rate)
+        return ops.sum(x * 2.0), ops.matmul(x, x, transpose_a=True)
+
+    total, square = step(Tensor(x))
+    assert total.item() == pytest.approx(120_000, rel=2e-5)
+    np.testing.assert_allclose(w.numpy(), -30_000, rtol=2e-5)
+    np.testing.assert_allclose(square.numpy(), 3_000, rtol=2e-5)
+    wide = capture(lambda x: ops.sum(x, axis=1))
+    np.testing.assert_allclose(wide(Tensor(x.reshape(2, -1))).numpy(), 30_000, rtol=2e-5)
+
+
+def test_updates_of_adam_do_not_wait_for_each_other(matrix):
+    ours = Setting(matrix, "float32", "adam", odd, 12)
+    capture(ours.step)(ours.x, ours.labels)
+    groups = matrix.schedules[-1].groups
+    assert len([group for group in groups if group[0].own is None]) < 16
+
+
+def test_a_call_keeps_nothing_that_it_was_given(pocl):
+    memory = matrix_on(pocl).runtime.memory
+    with use_backend(matrix_on(pocl)):
+        step = capture(lambda x: x * 2.0 + 1.0)
+        size = 4_000_000
+        before = memory.in_use
+        for _ in range(3):
+            y = step(Tensor(np.ones((1000, 1000))))
+        del y
+        gc.collect()
+        assert memory.in_use - before < size
+
+
+def test_what_is_drawn_for_many_steps_is_drawn_in_turns(matrix, monkeypatch):
+    monkeypatch.setattr("pycrograd_opencl.compiled.schedule.DRAWN", 2 * 4 * 12 * 9)
+    alike(matrix, "sgd", lambda: [nn.Linear(8, 9), nn.Dropout(0.5), nn.Linear(9, 5)], 12)
+    assert 1 <= matrix.schedules[-1].steps <= 2
 
 
 def test_more_states_than_a_kernel_has_parameters(matrix, monkeypatch):

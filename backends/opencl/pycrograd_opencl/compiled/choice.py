@@ -13,6 +13,7 @@ from ..expressions import ELEMENTWISE
 from .code import Code
 from .places import Place
 from .row_ops import LOSSES, OVER_ROWS, rows_of, sweepable, swept
+from .rows import dtype_of
 from .updates import updatable
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 SMALL = 2e5  # operations of a step that takes microseconds however it is done
 LARGE = 1e8  # operations of a product outside row-local regions that is worth a kernel of its own
 FEW = 64  # rows or columns of a product that is not
+LONG = 1 << 15  # terms of a sum, from which on it is added up part by part: the generator's kernels do not
 BUSY = 1e7  # operations of a region whose rows keep too few work-items busy, so that its products are cut otherwise
-LONG = 4096  # columns of a sum: over more, float32 loses digits unless the sum is cut up
 
 
 def shape_of(device: Device, flops: float) -> tuple[int, int]:
@@ -46,7 +47,7 @@ class Choice:
         self._group = group
         self._cpu = device.is_cpu
         self._units = device.units
-        self._targets = {value: target for target, value in program.updates.items()}
+        self._updates = program.updates
         self._ways: dict[Step, str | None] = {}
 
     def atomic(self, region: Region) -> bool:
@@ -77,8 +78,6 @@ class Choice:
             return None if body[0].params.get("transpose_b") else "update"
         if not all(map(sweepable, inner(step))) or _mixed(body):
             return None
-        if any(each.op.name in OVER_ROWS and each.inputs[0].shape[1] > LONG for each in body):
-            return None
         if any(not _row_local(each) for each in body):
             return None
         return "sweep"
@@ -103,14 +102,14 @@ class Choice:
     def _summed(self, body: Sequence[Instruction]) -> str:
         """What sums the elements of a product or of columns, with as many work-items as there are."""
         products = [step for step in body if step.op.name in ("matmul", "linear")]
-        if products and not self._group:
+        if products and not self._group and products[0].flops <= 2 * LONG * products[0].output.size:
             self.separate = True
             return "product"
         return "summed" if any(step.op.name not in ELEMENTWISE for step in body) else "elementwise"
 
     def _reads_whole(self, region: Region) -> bool:
         """Whether the gradient is made of what the update overwrites."""
-        overwritten = {self._targets.get(value) for value in region.outputs}
+        overwritten = {target for target, value in self._updates.items() if value in region.outputs}
         made_of = (step for step in flat(region.body) if step.op.name not in ELEMENTWISE)
         return any(value in overwritten for step in made_of for value in step.inputs)
 
@@ -153,9 +152,8 @@ def left_in_blocks(planned: Plan, chosen: Choice) -> dict[Value, int]:
     for step in planned.steps:
         if chosen.way(step) != "sweep":
             continue
-        rows = rows_of(inner(step))
+        rows, block = rows_of(inner(step)), chosen.code.width(dtype_of(inner(step)))
         for value in step.outputs:
-            block = chosen.code.width(value.dtype)
             fits = block > 1 and value.shape[0] == rows and rows % block == 0 and value.dtype != INDEX_DTYPE
             if not fits or value not in planned.roots or value in written:
                 continue

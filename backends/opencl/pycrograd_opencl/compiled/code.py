@@ -11,6 +11,8 @@ from ..expressions import CType, number
 from .places import SCALARS, Place
 from .task import Functions
 
+IN_TURN = 256  # numbers that are added one after the other: a sum of such sums loses fewer digits
+
 
 @dataclass
 class Code:

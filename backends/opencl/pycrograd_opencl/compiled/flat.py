@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pycrograd_core.capture.program import Instruction, Value
 
 from ..expressions import ELEMENTWISE, CType, expression
-from .code import Code, literal, load, splat, store
+from .code import IN_TURN, Code, literal, load, splat, store
 from .places import SCALARS, Place
 from .task import Task, spans
 
@@ -59,14 +59,26 @@ def _sum(code: Code, step: Instruction) -> list[str]:
     """The loop that sums element (r, c)."""
     x = step.inputs[0]
     if step.op.name == "sum":
-        return [f"for (int k = 0; k < {x.shape[0]}; k++) a += {code.places[x].text}[(size_t)k * {x.shape[1]} + c];"]
+        term = f"{code.places[x].text}[(size_t)k * {x.shape[1]} + c]"
+        return _in_parts(x.shape[0], f"part += {term};", SCALARS[x.dtype])
     w = step.inputs[1]
     turned_a, turned_b = bool(step.params.get("transpose_a")), bool(step.params.get("transpose_b"))
     one = f"(size_t)k * {x.shape[1]} + r" if turned_a else f"(size_t)r * {x.shape[1]} + k"
     other = f"(size_t)c * {w.shape[1]} + k" if turned_b else f"(size_t)k * {w.shape[1]} + c"
     inner = x.shape[0] if turned_a else x.shape[1]
     factors = f"{code.places[x].text}[{one}], {code.places[w].text}[{other}]"
-    return [f"for (int k = 0; k < {inner}; k++) a = fma({factors}, a);"]
+    return _in_parts(inner, f"part = fma({factors}, part);", SCALARS[x.dtype])
+
+
+def _in_parts(count: int, add: str, scalar: str) -> list[str]:
+    """A loop over `k` that adds to `part`, and at times the part to `a`."""
+    return [
+        f"for (int from = 0; from < {count}; from += {IN_TURN}) {{",
+        f"{scalar} part = 0;",
+        f"for (int k = from; k < min(from + {IN_TURN}, {count}); k++) {add}",
+        "a += part;",
+        "}",
+    ]
 
 
 def copy(code: Code, source: Place, target: Place) -> Task:

@@ -14,7 +14,8 @@ SCALARS = {"float32": "float", "float64": "double", "int32": "int"}  # dtype -> 
 class Place:
     """A value's memory: bytes of one parameter of the kernels, row-major.
 
-    In a loop of steps it begins `stride` bytes later in each. `block` is not 0 where the rows are stored in blocks of
+    In a loop of steps it begins `stride` bytes later in each; if there is room for `turn` steps only, then again at the
+    first byte. `block` is not 0 where the rows are stored in blocks of
     so many, each block column by column: what a sweep over rows leaves for the products that follow.
     """
 
@@ -23,6 +24,7 @@ class Place:
     offset: int = 0
     stride: int = 0
     block: int = 0
+    turn: int = 0
 
     @property
     def scalar(self) -> str:
@@ -32,7 +34,7 @@ class Place:
     @property
     def text(self) -> str:
         """A pointer to the first element."""
-        return pointer(self.base, self.offset, self.scalar, self.stride)
+        return pointer(self.base, self.offset, self.scalar, self.stride, self.turn)
 
     @property
     def name(self) -> str:
@@ -47,9 +49,10 @@ class Place:
         return self.base, self.offset, self.offset + self.value.size * WIDTHS[self.value.dtype]
 
 
-def pointer(base: str, offset: int, scalar: str, stride: int = 0) -> str:
+def pointer(base: str, offset: int, scalar: str, stride: int = 0, turn: int = 0) -> str:
     """A pointer into a parameter."""
-    moved = base + (f" + {offset}" if offset else "") + (f" + (size_t)step * {stride}" if stride else "")
+    step = f"(step % {turn})" if turn else "step"
+    moved = base + (f" + {offset}" if offset else "") + (f" + (size_t){step} * {stride}" if stride else "")
     return f"((__global {scalar}*)({moved}))"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pycrograd_core.capture.program import Instruction, Region, Step, Value, flat
 
 from ..expressions import ELEMENTWISE, expression
-from .code import Code, literal, load, store, vector
+from .code import IN_TURN, Code, literal, load, store, vector
 from .layout import Rows, into_lanes
 from .places import SCALARS
 from .row_products import lane_product
@@ -105,7 +105,10 @@ def _elementwise(sweep: Sweep, body: Sequence[Instruction], outputs: Sequence[Va
     sweep.prepare(list(dict.fromkeys(v for step in body for v in step.inputs if v not in inside)))
     columns = max(step.output.shape[1] if step.op.name not in OVER_ROWS else step.inputs[0].shape[1] for step in body)
     names: dict[Value, str] = {}
-    before, within, after = [], [], []
+    before: list[str] = []
+    within: list[str] = []
+    after: list[str] = []
+    parts: list[str] = []  # the names of sums over columns
     kept = [v for v in outputs if v in inside and not _reduces_rows(body, v)]
     targets = {value: sweep.new(value) for value in kept}
     for number, step in enumerate(body):
@@ -116,6 +119,8 @@ def _elementwise(sweep: Sweep, body: Sequence[Instruction], outputs: Sequence[Va
             before += found[0]
             within += found[1]
             after += found[2]
+            if found[0] and COMBINE[step.op.name] == "add":
+                parts.append(f"r{number}")
             if step.output in targets:
                 after.append(store(sweep.lanes, f"r{number}", targets[step.output]))
             continue
@@ -126,7 +131,23 @@ def _elementwise(sweep: Sweep, body: Sequence[Instruction], outputs: Sequence[Va
         )
         if step.output in targets:
             within.append(store(sweep.lanes, name, f"{targets[step.output]} + c * {sweep.lanes}"))
-    sweep.say("{", *before, f"for (int c = 0; c < {columns}; c++) {{", *within, "}", *after, "}")
+    sweep.say("{", *before, *_over_columns(columns, sweep.ctype.name, within, parts), *after, "}")
+
+
+def _over_columns(columns: int, kind: str, within: Sequence[str], sums: Sequence[str]) -> list[str]:
+    """The loop over columns `c`. Long sums are made of parts, so that they lose no digits."""
+    if columns <= IN_TURN or not sums:
+        return [f"for (int c = 0; c < {columns}; c++) {{", *within, "}"]
+    kept = [f"const {kind} {name}_whole = {name}; {name} = 0;" for name in sums]
+    return [
+        f"for (int from = 0; from < {columns}; from += {IN_TURN}) {{",
+        *kept,
+        f"for (int c = from; c < min(from + {IN_TURN}, {columns}); c++) {{",
+        *within,
+        "}",
+        *[f"{name} += {name}_whole;" for name in sums],
+        "}",
+    ]
 
 
 def _reduces_rows(body: Sequence[Instruction], value: Value) -> bool:

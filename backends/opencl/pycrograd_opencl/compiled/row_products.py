@@ -80,8 +80,7 @@ class _Product:
         zero = literal(0.0, sweep.dtype, lanes)
         waiting = next(iter(self.targets.values()))
         sums = [f"{waiting} + (n + {i}) * {lanes}" for i in range(width)]
-        starts = [f"k0 ? {load(lanes, place)} : {zero}" if self.depth else zero for place in sums]
-        lines = [f"{kind} a{i} = {start};" for i, start in enumerate(starts)]
+        lines = [f"{kind} a{i} = {zero};" for i in range(width)]
         if self.transposed:
             lines += [f"__global const {sweep.scalar}* w{i} = w + (size_t)(n + {i}) * inner;" for i in range(width)]
         else:
@@ -92,8 +91,9 @@ class _Product:
             lines.append(f"a{i} = fma({splat(weight, sweep.scalar, lanes)}, s, a{i});")
         lines += ([] if self.transposed else ["v += columns;"]) + ["}"]
         if self.depth:
+            added = [f"a{i} += {load(lanes, place)};" for i, place in enumerate(sums)]
             kept = [store(lanes, f"a{i}", place) for i, place in enumerate(sums)]
-            lines += ["if (k1 < inner) {", *kept, "continue;", "}"]
+            lines += ["if (k0) {", *added, "}", "if (k1 < inner) {", *kept, "continue;", "}"]
         for i in range(width):
             lines += self._finished(i)
         return lines

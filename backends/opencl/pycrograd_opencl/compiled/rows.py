@@ -13,13 +13,12 @@ from pycrograd_core.capture.program import WIDTHS, Step, Value
 from pycrograd_core.op import INDEX_DTYPE
 
 from ..expressions import CType, expression
-from .code import Code, literal, load, splat, vector
+from .code import IN_TURN, Code, literal, load, splat, vector
 from .layout import Rows, into_lanes, into_rows
 from .places import SCALARS, pointer
 from .task import Span, Task, spans
 
 ALIGNED = 64
-IN_TURN = 128  # numbers that are added one after the other: sums of such sums lose fewer digits
 COMBINE = {"sum": "add", "mean": "add", "max": "maximum", "min": "minimum"}
 NEUTRAL = {"sum": 0.0, "mean": 0.0, "max": float("-inf"), "min": float("inf")}
 
@@ -34,7 +33,7 @@ class Sweep:
     def __init__(self, code: Code, steps: Sequence[Step], rows: int, outputs: Sequence[Value], scratch: int) -> None:
         self.code = code
         self.rows = rows
-        self.dtype = next((v.dtype for step in steps for v in step.inputs if v.dtype != INDEX_DTYPE), "float32")
+        self.dtype = dtype_of(steps)
         self.scalar = SCALARS[self.dtype]
         self.lanes = code.width(self.dtype)
         self.ctype = CType(self.scalar, self.lanes)
@@ -220,3 +219,9 @@ class Sweep:
             name = f"v{lanes}"
         lines.append(f"return {name};")
         return self.code.functions.name("across", f"const {self.ctype.name} v", "\n".join(lines), self.scalar)
+
+
+def dtype_of(steps: Sequence[Step]) -> str:
+    """The dtype that steps compute in."""
+    values = (value for step in steps for value in (*step.inputs, *step.outputs))
+    return next((value.dtype for value in values if value.dtype != INDEX_DTYPE), "float32")

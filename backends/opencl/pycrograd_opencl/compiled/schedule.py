@@ -14,6 +14,7 @@ from pycrograd_core.op import INDEX_DTYPE
 from . import flat as whole_matrices
 from .choice import Choice, inner, left_in_blocks, shape_of
 from .code import Code
+from .homes import POINTER
 from .places import Place
 from .products import product
 from .row_ops import swept
@@ -27,22 +28,34 @@ RATE = 5e10  # operations a second of one work-item on a CPU, for what to share 
 LAUNCH = 1e-5  # seconds of a launch
 SMALL_ON_GPU = 2e6  # operations of a step that one work-group does before as many launches as it has tasks begin
 GROUP = 256  # work-items of such a group
+FEW = 100  # instructions that such a step may have: they are one kernel, and drivers take long over long ones
+RATE_OF_GROUP = 1e10  # operations a second of such a group
+SECONDS = 0.2  # of a launch of many steps at most: an interrupt waits for its end, and drivers of displays wait seconds
+DRAWN = 1 << 24  # bytes that are drawn on the host before a launch
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The tasks of a program in order, and the memory that they need.
+    """The tasks of a program, in groups of those that may run at once, and the memory that they need.
 
     `group` is the number of work-items that do all tasks in one launch, waiting for each other in between; 0: each
-    group of tasks that may run at once is a launch. `buffers` are the matrices, besides the arena, that values are in.
+    group of tasks that may run at once is a launch. `buffers` are the matrices, besides the arena, that values are in,
+    and `arena` the bytes of that. A launch does `steps` steps of a loop at most.
     """
 
     code: Code
     planned: Plan
-    tasks: tuple[Task, ...]
+    groups: Sequence[Sequence[Task]]
     constants: Mapping[str, Value]
     buffers: Mapping[str, int]
     group: int
+    arena: int
+    steps: int
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The tasks in an order in which they may run one after the other."""
+        return [task for group in self.groups for task in group]
 
     @property
     def places(self) -> Mapping[Value, Place]:
@@ -53,7 +66,7 @@ class Schedule:
 def schedule(program: Program, device: Device) -> Schedule | None:
     """The tasks of a program; None if there is a step that no task can do."""
     lanes, registers = shape_of(device, program.flops)
-    group = 0 if device.is_cpu or program.flops > SMALL_ON_GPU else min(GROUP, device.largest_group)
+    group = _group(program, device)
     numbers = {
         v: c.content for v, c in program.constants.items() if isinstance(c.content, float) and v.dtype != INDEX_DTYPE
     }
@@ -65,22 +78,46 @@ def schedule(program: Program, device: Device) -> Schedule | None:
     if not chosen.separate:
         chosen.blocked = left_in_blocks(planned, chosen)
     planned = plan(program, chosen.atomic, chosen.scratch)
-    inputs, constants = _inputs(program)
+    steps = max(1, int(SECONDS * (RATE if device.is_cpu else RATE_OF_GROUP) / max(program.flops, 1.0)))
+    steps = min(steps, DRAWN // max(1, sum(value.bytes for value in program.feeds)) or 1)
+    inputs, constants = _inputs(program, steps)
     direct, late = _outputs(program, planned)
     code.places.update(inputs | direct)
     for value, target in planned.homes.items():
         code.places[value] = replace(inputs[target], value=value)
     buffers = _between(planned, chosen)
-    tasks = _all_tasks(program, planned, chosen, device, late)
-    if any(place.stride for task in tasks if task.own for place in task.own.arguments):
-        return None  # of a loop, it takes what differs from step to step
-    if device.is_cpu and not chosen.separate and _alone(program, tasks, device):
+    tasks = _all_tasks(program, planned, chosen, device, late, buffers)
+    groups = together(tasks, _parameters(device))
+    arena = planned.size
+    if chosen.separate:
+        arena = max(map(chosen.scratch, planned.steps), default=0)
+    elif device.is_cpu and _alone(program, groups, device):
         group = 1
-    return Schedule(code, planned, tuple(tasks), constants, buffers, group)
+    return Schedule(code, planned, groups, constants, buffers, group, arena, steps)
+
+
+def _parameters(device: Device) -> int:
+    """How many buffers a kernel can be given, besides a number or two."""
+    bytes_of_all: int = device.handle.max_parameter_size
+    return bytes_of_all // POINTER - 2
+
+
+def _group(program: Program, device: Device) -> int:
+    """The work-items of one group that does all tasks of a small program on a GPU; 0 for a program that is not."""
+    instructions = sum(1 for _ in program.instructions)
+    homes = {id(state.home[0]) if state.home else id(state) for state in program.states.values()}  # type: ignore[attr-defined]
+    others = len(program.arguments) + len(program.feeds) + len(program.constants) + len(program.outputs) + 1
+    small = program.flops <= SMALL_ON_GPU and instructions <= FEW and len(homes) + others <= _parameters(device)
+    return min(GROUP, device.largest_group) if small and not device.is_cpu else 0
 
 
 def _all_tasks(
-    program: Program, planned: Plan, chosen: Choice, device: Device, late: Sequence[tuple[Value, Place]]
+    program: Program,
+    planned: Plan,
+    chosen: Choice,
+    device: Device,
+    late: Sequence[tuple[Value, Place]],
+    buffers: dict[str, int],
 ) -> list[Task]:
     """The tasks of all steps, after copies of what they overwrite and before copies of what they leave elsewhere."""
     code = chosen.code
@@ -93,15 +130,37 @@ def _all_tasks(
     kept = {value: _saved(planned, chosen, value) for value in planned.saved}
     tasks += [_moved(code, places[value], place) for value, place in kept.items()]
     for step in planned.steps:
-        tasks += _tasks(code, device, step, chosen.way(step), planned.scratch.get(step, 0))
+        way = chosen.way(step)
+        before, after = _level(step, code, buffers) if way == "product" else ([], [])
+        scratch = 0 if chosen.separate else planned.scratch.get(step, 0)
+        tasks += [*before, *_tasks(code, device, step, way, scratch), *after]
     tasks += [_moved(code, places[value], place) for value, place in late]
     return tasks + [_moved(code, kept.get(value, places[value]), places[state]) for state, value in planned.copies]
 
 
-def _alone(program: Program, tasks: Sequence[Task], device: Device) -> bool:
+def _alone(program: Program, groups: Sequence[Sequence[Task]], device: Device) -> bool:
     """Whether one work-item does all tasks sooner than all work-items in many launches."""
     seconds = program.flops / RATE * (1 - 1 / device.units)
-    return seconds < LAUNCH * max(1, len(together(tasks)) - 1)
+    bases = set().union(*[task.bases for group in groups for task in group])
+    return seconds < LAUNCH * max(1, len(groups) - 1) and len(bases) <= _parameters(device)
+
+
+def _level(step: Step, code: Code, buffers: dict[str, int]) -> tuple[list[Task], list[Task]]:
+    """Copies before and after a kernel of its own, which takes whole buffers, of what moves from step to step."""
+
+    def beside(value: Value) -> tuple[Place, Place]:
+        place = code.places[value]
+        code.places[value] = Place(value, f"c{len(buffers)}")
+        buffers[f"c{len(buffers)}"] = value.bytes
+        return place, code.places[value]
+
+    before = [_moved(code, *beside(value)) for value in step.inputs if code.places[value].stride]
+    after = []
+    for value in step.outputs:
+        if code.places[value].stride:
+            place, level = beside(value)
+            after.append(_moved(code, level, place))
+    return before, after
 
 
 def _tasks(code: Code, device: Device, step: Step, way: str | None, scratch: int) -> list[Task]:
@@ -154,7 +213,7 @@ def _saved(planned: Plan, chosen: Choice, value: Value) -> Place:
     return Place(value, "arena", planned.offsets[value])
 
 
-def _inputs(program: Program) -> tuple[dict[Value, Place], dict[str, Value]]:
+def _inputs(program: Program, steps: int) -> tuple[dict[Value, Place], dict[str, Value]]:
     """Where the inputs are: each is a parameter of its own."""
     places: dict[Value, Place] = {}
     for number, value in enumerate(program.arguments):
@@ -167,7 +226,7 @@ def _inputs(program: Program) -> tuple[dict[Value, Place], dict[str, Value]]:
         else:
             places[value] = Place(value, homes.setdefault(id(home[0]), f"h{number}"), home[1])
     for number, value in enumerate(program.feeds):
-        places[value] = Place(value, f"f{number}", stride=_stride(program, value))
+        places[value] = Place(value, f"f{number}", stride=_stride(program, value), turn=steps)
     constants = {f"k{number}": value for number, value in enumerate(program.constants)}
     places |= {value: Place(value, base) for base, value in constants.items()}
     return places, constants

@@ -69,13 +69,31 @@ class Functions:
         return "\n".join(f"static {result} {name}{text}" for (result, text), name in self.names.items())
 
 
-def together(tasks: Sequence[Task]) -> list[list[Task]]:
-    """Tasks in order as groups whose members may run at once."""
-    groups: list[list[Task]] = []
+def together(tasks: Sequence[Task], parameters: int) -> list[list[Task]]:
+    """Tasks as groups in an order in which those of a group may run at once, each as soon as it can.
+
+    A group needs no more than so many parameters, and a kernel of its own is a group of its own.
+    """
+    levels: list[list[Task]] = []
+    touched: dict[str, list[tuple[int, Task]]] = {}  # for each parameter, the tasks that need it, and their levels
     for task in tasks:
-        alone = task.own is not None or (groups and groups[-1][0].own is not None)
-        if groups and not alone and not any(task.follows(other) for other in groups[-1]):
-            groups[-1].append(task)
-        else:
-            groups.append([task])
+        earlier = {id(other): (level, other) for base in task.bases for level, other in touched.get(base, ())}
+        level = max((level + 1 for level, other in earlier.values() if task.follows(other)), default=0)
+        levels += [[] for _ in range(level + 1 - len(levels))]
+        levels[level].append(task)
+        for base in task.bases:
+            touched.setdefault(base, []).append((level, task))
+    groups: list[list[Task]] = []
+    for level_tasks in levels:
+        groups += [[task] for task in level_tasks if task.own is not None]
+        shared: list[Task] = []
+        bases: set[str] = set()
+        for task in (task for task in level_tasks if task.own is None):
+            if shared and len(bases | task.bases) > parameters:
+                groups.append(shared)
+                shared, bases = [], set()
+            shared.append(task)
+            bases |= task.bases
+        if shared:
+            groups.append(shared)
     return groups

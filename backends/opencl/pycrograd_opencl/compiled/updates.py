@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pycrograd_core.capture.program import WIDTHS, Instruction, Region, Value
 
 from ..expressions import ELEMENTWISE, CType, expression
-from .code import Code, literal, load, splat, store, vector
-from .places import SCALARS, Place
+from .code import IN_TURN, Code, literal, load, splat, store, vector
+from .places import SCALARS
 from .task import Task, spans
 
 WORK = 1 << 19  # multiplications of a tile: many times what it costs to begin one
@@ -177,21 +177,42 @@ class Update:
         source = "panel[b]" if self._copies(width) else load(width, f"{g} + (size_t)b * columns + n")
         loads = f"const {kind} v = {source};"
         if block:
-            lines = [f"for (int begun = 0; begun < summed; begun += {block}) {{"]
+            lines = [f"for (int begun = from; begun < to; begun += {block}) {{"]
             lines.append(f"__global const {self.scalar}* x = {x} + (size_t)begun * extent + (size_t)r * {block};")
             lines += [f"for (int i = 0; i < {block}; i++) {{ const int b = begun + i;", loads]
             lines += [
                 f"a{i} = fma({splat(f'x[{i * block} + i]', self.scalar, width)}, v, a{i});" for i in range(height)
             ]
-            return [*lines, "}", "}"]
-        lines = [f"__global const {self.scalar}* x = {x} + r;", "for (int b = 0; b < summed; b++) {", loads]
-        lines += [f"a{i} = fma({splat(f'x[{i}]', self.scalar, width)}, v, a{i});" for i in range(height)]
-        return [*lines, f"x += {self.gradient.inputs[0].shape[1]};", "}"]
+            lines += ["}", "}"]
+        else:
+            extent = self.gradient.inputs[0].shape[1]
+            lines = [f"__global const {self.scalar}* x = {x} + (size_t)from * {extent} + r;"]
+            lines += ["for (int b = from; b < to; b++) {", loads]
+            lines += [f"a{i} = fma({splat(f'x[{i}]', self.scalar, width)}, v, a{i});" for i in range(height)]
+            lines += [f"x += {extent};", "}"]
+        return self._in_parts(lines, height, width)
 
     def _sum(self, width: int) -> list[str]:
         assert self.gradient is not None
         g = self._parameter(self.gradient.inputs[0])
-        return [f"for (int b = 0; b < summed; b++) a0 += {load(width, f'{g} + (size_t)b * columns + n')};"]
+        term = load(width, f"{g} + (size_t)b * columns + n")
+        return self._in_parts([f"for (int b = from; b < to; b++) a0 += {term};"], 1, width)
+
+    def _in_parts(self, lines: list[str], height: int, width: int) -> list[str]:
+        """Lines that add the terms `from` … `to` to the sums, for all terms: if they are many, part by part."""
+        if self._summed() <= IN_TURN:
+            return ["{ const int from = 0, to = summed;", *lines, "}"]
+        kind = CType(self.scalar, width)
+        zero = literal(0.0, self.dtype, width)
+        return [
+            *[f"{kind.name} whole{i} = {zero};" for i in range(height)],
+            f"for (int from = 0; from < summed; from += {IN_TURN}) {{",
+            f"const int to = min(from + {IN_TURN}, summed);",
+            *lines,
+            *[f"whole{i} += a{i}; a{i} = {zero};" for i in range(height)],
+            "}",
+            *[f"a{i} = whole{i};" for i in range(height)],
+        ]
 
     def _operand(self, value: Value, i: int, width: int) -> str:
         if value in self.code.numbers:
@@ -201,8 +222,3 @@ class Update:
         if columns == 1 and self.columns > 1:
             return splat(f"{name}[{row}]", self.scalar, width)
         return f"({load(width, f'{name} + {row} + n')})"
-
-
-def place_of_blocks(place: Place, block: int) -> Place:
-    """The same memory, as rows in blocks."""
-    return Place(place.value, place.base, place.offset, place.stride, block)
