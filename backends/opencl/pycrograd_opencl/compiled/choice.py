@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from ..devices import Device
 
 SMALL = 2e5  # operations of a step that takes microseconds however it is done
-LARGE = 1e8  # operations of a product outside row-local regions that is worth a kernel of its own
-FEW = 64  # rows or columns of a product that is not
+LARGE = 1e8  # operations of a product that is worth a kernel of its own, made for its size
 LONG = 1 << 15  # terms of a sum, from which on it is added up part by part: the generator's kernels do not
 BUSY = 1e7  # operations of a region whose rows keep too few work-items busy, so that its products are cut otherwise
 
@@ -69,7 +68,7 @@ class Choice:
         if isinstance(step, Region) and step.kind == "update":
             if not updatable(step) or self._reads_whole(step):
                 return None
-            return "update" if self._cpu else self._summed(body)
+            return "update" if self._cpu and not _is_large(body) else self._summed(body)
         if all(each.op.elementwise and each.op.name in ELEMENTWISE for each in body) and not _mixed(body):
             return "elementwise"
         if self._large(step, body):
@@ -83,9 +82,9 @@ class Choice:
         return "sweep"
 
     def _starved(self, step: Step) -> bool:
-        """Whether the blocks of rows are so few that half of the device would have nothing to do."""
+        """Whether products keep more of the device busy one by one than blocks of rows do, which go through all."""
         blocks = -(-rows_of(inner(step)) // self.code.lanes)
-        return 2 * blocks <= self._units and step.flops > BUSY
+        return _is_large(list(flat((step,)))) or (2 * blocks <= self._units and step.flops > BUSY)
 
     def _large(self, step: Step, body: Sequence[Instruction]) -> bool:
         """Whether a product, or on a GPU a sum over rows, is shared out element by element."""
@@ -95,8 +94,7 @@ class Choice:
             return False
         first = body[0]
         if first.op.name in ("matmul", "linear"):
-            large = first.flops > LARGE and min(first.output.shape) > FEW
-            return not self._cpu or large or self._starved(step)
+            return not self._cpu or self._starved(step)
         return not self._cpu and first.op.name == "sum" and first.params.get("axis") == 0
 
     def _summed(self, body: Sequence[Instruction]) -> str:
@@ -126,6 +124,10 @@ class Choice:
 def inner(step: Step) -> Sequence[Step]:
     """The steps of a sweep."""
     return step.body if isinstance(step, Region) and step.kind == "rows" else (step,)
+
+
+def _is_large(body: Sequence[Instruction]) -> bool:
+    return any(step.op.name in ("matmul", "linear") and step.flops > LARGE for step in body)
 
 
 def _row_local(step: Instruction) -> bool:

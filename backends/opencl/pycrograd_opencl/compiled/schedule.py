@@ -24,8 +24,8 @@ from .updates import Update
 if TYPE_CHECKING:
     from ..devices import Device
 
-RATE = 5e10  # operations a second of one work-item on a CPU, for what to share out
-LAUNCH = 1e-5  # seconds of a launch
+RATE = 8e10  # operations a second of one work-item on a CPU, for what to share out
+LAUNCH = 5e-5  # seconds that a launch costs on a CPU: threads wake up, and caches change hands
 SMALL_ON_GPU = 2e6  # operations of a step that one work-group does before as many launches as it has tasks begin
 GROUP = 256  # work-items of such a group
 FEW = 100  # instructions that such a step may have: they are one kernel, and drivers take long over long ones
