@@ -70,18 +70,16 @@ def alike(matrix, optimiser, layers, rows, dtype="float32", rtol=1e-4):
     assert None not in matrix.schedules, "the core ran it op by op"
 
 
-def test_each_style_is_what_it_is_called(matrix, request):
-    alike(matrix, "sgd", odd, 33)
-    for made in matrix.schedules:
-        own = [task for task in made.tasks if task.own is not None]
-        style = request.node.callspec.params["matrix"]
-        assert made.group == {"one work-item": 1, "little code": 1, "one group": 64}.get(style, 0)
-        assert bool(own) == (style in ("many cores", "kernels of their own"))
-
-
-@pytest.mark.parametrize("rows", [1, pytest.param(12, marks=pytest.mark.slow), 33])
-def test_a_network(matrix, rows):
+@pytest.mark.parametrize(
+    "rows", [pytest.param(1, marks=pytest.mark.slow), pytest.param(12, marks=pytest.mark.slow), 33]
+)
+def test_a_network(matrix, request, rows):
     alike(matrix, "momentum", odd, rows)
+    style = request.node.callspec.params["matrix"]
+    for made in matrix.schedules:
+        assert made.group == {"one work-item": 1, "little code": 1, "one group": 64}.get(style, 0)
+        own = any(task.own is not None for task in made.tasks)
+        assert own == (style in ("many cores", "kernels of their own"))
 
 
 @pytest.mark.slow
@@ -158,6 +156,7 @@ def test_a_large_product_outside_a_network_has_a_kernel_of_its_own(matrix, monke
     assert any(task.own for task in made.tasks) == (made.group != 64)
 
 
+@pytest.mark.slow
 def test_a_step_that_feeds_draws_what_it_would_eagerly(matrix):
     alike(matrix, "sgd", lambda: [nn.Linear(8, 9), nn.Dropout(0.5), nn.Linear(9, 5)], 12)
 
@@ -230,6 +229,7 @@ def test_an_update_from_what_was_made_of_indices_alone(matrix, dtype):
     np.testing.assert_allclose(w.numpy(), -np.eye(5)[labels].T @ g, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_long_sums_keep_their_digits(matrix):
     x = np.full((300_000, 2), 0.1)
     w, rate = Tensor(np.zeros((1, 2))), Tensor([[1.0]])
@@ -247,6 +247,7 @@ def test_long_sums_keep_their_digits(matrix):
     np.testing.assert_allclose(wide(Tensor(x.reshape(2, -1))).numpy(), 30_000, rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_updates_of_adam_do_not_wait_for_each_other(matrix):
     ours = Setting(matrix, "float32", "adam", odd, 12)
     capture(ours.step)(ours.x, ours.labels)
@@ -267,12 +268,14 @@ def test_a_call_keeps_nothing_that_it_was_given(pocl):
         assert memory.in_use - before < size
 
 
+@pytest.mark.slow
 def test_what_is_drawn_for_many_steps_is_drawn_in_turns(matrix, monkeypatch):
     monkeypatch.setattr("pycrograd_opencl.compiled.schedule.DRAWN", 2 * 4 * 12 * 9)
     alike(matrix, "sgd", lambda: [nn.Linear(8, 9), nn.Dropout(0.5), nn.Linear(9, 5)], 12)
     assert 1 <= matrix.schedules[-1].steps <= 2
 
 
+@pytest.mark.slow
 def test_more_states_than_a_kernel_has_parameters(matrix, monkeypatch):
     """They move into one buffer, once, where eager code and other programs find them."""
     monkeypatch.setattr(homes, "OTHERS", matrix.runtime.device.handle.max_parameter_size // homes.POINTER - 3)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pycrograd_core.capture.program import Value
+from pycrograd_core.capture.program import Instruction, Value
 
-from ..expressions import CType, number
+from ..expressions import CType, expression, number
 from .places import SCALARS, Place
 from .task import Functions
 
@@ -56,3 +56,15 @@ def splat(value: str, scalar: str, lanes: int) -> str:
 def literal(value: float, dtype: str, lanes: int) -> str:
     """A constant in every lane."""
     return number(value, CType(SCALARS[dtype], lanes))
+
+
+def chained(
+    steps: Sequence[Instruction], names: dict[Value, str], operand: Callable[[Value], str], ctype: CType, prefix: str
+) -> list[str]:
+    """Lines for elementwise steps, one after the other. `names` knows what is in variables, and gets their results."""
+    lines = []
+    for position, step in enumerate(steps):
+        operands = [names.get(value) or operand(value) for value in step.inputs]
+        name = names[step.output] = f"{prefix}{position}"
+        lines.append(f"const {ctype.name} {name} = {expression(step.op.name, operands, step.params, ctype)};")
+    return lines

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from pycrograd_core.capture.program import Instruction, Value
 
-from ..expressions import ELEMENTWISE, CType, expression
-from .code import IN_TURN, Code, literal, load, splat, store
+from ..expressions import ELEMENTWISE, CType
+from .code import IN_TURN, Code, chained, literal, load, splat, store
 from .places import SCALARS, Place
 from .task import Task, spans
 
@@ -23,11 +23,8 @@ def elementwise(code: Code, steps: Sequence[Instruction], outputs: Sequence[Valu
         rows, columns = 1, rows * columns  # it makes no difference where a row ends
 
     def tile(width: int) -> list[str]:
-        kind, names, lines = CType(SCALARS[dtype], width), dict[Value, str](), []
-        for number, step in enumerate(steps):
-            operands = [names.get(value) or _operand(code, value, width, rows, columns) for value in step.inputs]
-            name = names[step.output] = f"e{number}"
-            lines.append(f"const {kind.name} {name} = {expression(step.op.name, operands, step.params, kind)};")
+        kind, names = CType(SCALARS[dtype], width), dict[Value, str]()
+        lines = chained(steps, names, lambda value: _operand(code, value, width, rows, columns), kind, "e")
         places = [(names[value], f"{code.places[value].text} + (size_t)r * {columns} + c") for value in outputs]
         return lines + [store(width, name, place) for name, place in places]
 
@@ -45,10 +42,7 @@ def summed(code: Code, steps: Sequence[Instruction], outputs: Sequence[Value]) -
     lines = [f"const int r = t / {columns}, c = t % {columns};", f"{kind.name} a = 0;", *_sum(code, first)]
     if first.op.name == "linear":
         lines.append(f"a += {code.places[first.inputs[2]].text}[c];")
-    for number, step in enumerate(chain):
-        operands = [names.get(value) or _operand(code, value, 1, rows, columns) for value in step.inputs]
-        name = names[step.output] = f"e{number}"
-        lines.append(f"const {kind.name} {name} = {expression(step.op.name, operands, step.params, kind)};")
+    lines += chained(chain, names, lambda value: _operand(code, value, 1, rows, columns), kind, "e")
     lines += [f"{code.places[value].text}[(size_t)r * {columns} + c] = {names[value]};" for value in outputs]
     places = code.places
     reads = spans([places[value] for value in inputs])

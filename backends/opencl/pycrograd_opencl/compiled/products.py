@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from pycrograd_core.capture.program import Instruction, Value
 
-from ..expressions import ELEMENTWISE, CType, expression
+from ..expressions import ELEMENTWISE, CType
 from ..gemm import Product, generate
-from .code import Code, literal
+from .code import Code, chained, literal
 from .places import SCALARS
 from .task import Own, Task, spans
 
@@ -39,10 +39,7 @@ def product(code: Code, device: Device, steps: Sequence[Instruction], outputs: S
     if first.op.name == "linear":
         names[first.output] = "sum"
         lines.append(f"const {kind.name} sum = value + {operand(first.inputs[2])};")
-    for number, step in enumerate(chain):
-        operands = [names.get(value) or operand(value) for value in step.inputs]
-        name = names[step.output] = f"z{number}"
-        lines.append(f"const {kind.name} {name} = {expression(step.op.name, operands, step.params, kind)};")
+    lines += chained(chain, names, operand, kind, "z")
     memory = {code.places[value].span: name for value, name in given.items()}
     new = [value for value in outputs if code.places[value].span not in memory]
     targets = {value: f"y{number}" for number, value in enumerate(new)}

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from pycrograd_core.capture.program import Instruction, Value
 
-from ..expressions import expression
-from .code import literal, load, splat, store
+from .code import chained, literal, load, splat, store
 
 if TYPE_CHECKING:
     from .rows import Sweep
@@ -104,12 +103,7 @@ class _Product:
         names, lines = {self.product.output: f"a{i}"}, []
         if self.product.op.name == "linear":
             lines.append(f"a{i} += {self._operand(self.product.inputs[2], at)};")
-        for number, step in enumerate(self.chain):
-            operands = [names.get(value) or self._operand(value, at) for value in step.inputs]
-            name = names[step.output] = f"b{i}_{number}"
-            lines.append(
-                f"const {sweep.ctype.name} {name} = {expression(step.op.name, operands, step.params, sweep.ctype)};"
-            )
+        lines += chained(self.chain, names, lambda value: self._operand(value, at), sweep.ctype, f"b{i}_")
         return lines + [
             store(sweep.lanes, names[value], f"{target} + ({at}) * {sweep.lanes}")
             for value, target in self.targets.items()

@@ -6,11 +6,12 @@ The gradient xᵀ g is summed in registers, tile by tile, and goes from there in
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from pycrograd_core.capture.program import WIDTHS, Instruction, Region, Value
 
-from ..expressions import ELEMENTWISE, CType, expression
-from .code import IN_TURN, Code, literal, load, splat, store, vector
+from ..expressions import ELEMENTWISE, CType
+from .code import IN_TURN, Code, chained, literal, load, splat, store, vector
 from .places import SCALARS
 from .task import Task, spans
 
@@ -149,10 +150,7 @@ class Update:
             lines += self._product(height, width) if self.gradient.op.name == "matmul" else self._sum(width)
         for i in range(height):
             names = {self.gradient.output: f"a{i}"} if self.gradient is not None else {}
-            for number, step in enumerate(self.steps):
-                operands = [names.get(value) or self._operand(value, i, width) for value in step.inputs]
-                name = names[step.output] = f"b{i}_{number}"
-                lines.append(f"const {kind.name} {name} = {expression(step.op.name, operands, step.params, kind)};")
+            lines += chained(self.steps, names, partial(self._operand, i=i, width=width), kind, f"b{i}_")
             for value, target in targets.items():
                 lines.append(store(width, names[value], f"{target} + (size_t)(r + {i}) * columns + n"))
         return lines
