@@ -433,6 +433,7 @@ def test_a_number_that_is_returned(backend):
         step(x)
 
 
+@pytest.mark.many_programs
 def test_the_rate_and_what_an_optimiser_is_told(backend):
     eager, captured = Setting(backend, optimiser="momentum"), Setting(backend, optimiser="momentum")
     step = capture(captured.step)

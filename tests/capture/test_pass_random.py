@@ -193,6 +193,7 @@ def late_reads(program):
     }
 
 
+@pytest.mark.many_programs
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # what overflows does so before and after
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])  # which hold nothing
 @given(seed=st.integers(0, 2**32), steps=st.integers(1, 40))

@@ -100,6 +100,7 @@ def test_a_random_step_captured_is_the_step(name, dtype):
         assert len(step.programs) == 1, seed
 
 
+@pytest.mark.many_programs
 @pytest.mark.parametrize("name", sorted({name for name, _ in PLACES}))
 def test_a_random_step_replayed_by_the_core_is_the_step(name, monkeypatch):
     dtype = "float64" if (name, "float64") in PLACES else "float32"

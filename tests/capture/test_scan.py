@@ -227,6 +227,7 @@ def test_what_differs_must_be_like_the_data(backend, wrong):
         capture(lambda x, each: x * each).scan(x, rows=[[0]], each=[each])
 
 
+@pytest.mark.many_programs
 def test_many_layers_that_draw(backend):
     """More lines than a backend may want in one function."""
 

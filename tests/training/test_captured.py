@@ -81,6 +81,7 @@ def assert_close(found, expected, tolerance, where, before=None):
         np.testing.assert_allclose(found[name], values, rtol=0, atol=atol, err_msg=f"{name}, {where}")
 
 
+@pytest.mark.many_programs
 @pytest.mark.parametrize("name", EXACT)
 @pytest.mark.parametrize(("config", "optimiser"), cases())
 def test_a_hundred_steps_in_float64(trainers, name, config, optimiser):
@@ -101,6 +102,7 @@ def test_a_hundred_steps_in_float64(trainers, name, config, optimiser):
         assert_close(state(captured), state(eager), 1e-12, "after all steps")
 
 
+@pytest.mark.many_programs
 @pytest.mark.parametrize("name", BACKENDS)
 @pytest.mark.parametrize(("config", "optimiser"), cases())
 def test_each_of_a_hundred_steps_in_float32(trainers, name, config, optimiser):

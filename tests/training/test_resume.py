@@ -60,6 +60,7 @@ def interrupt(start):
     return run
 
 
+@pytest.mark.many_programs
 @pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_run_interrupted_anywhere_ends_the_same(here, start, interrupt, numbers, every_step, name, settings):

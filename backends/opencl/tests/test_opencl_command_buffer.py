@@ -22,7 +22,7 @@ STYLES = {  # the kind of device, and what is taken for small
 ADD = "__kernel void add(__global int* x, int n) { x[0] += n; } __kernel void twice(__global int* x) { x[0] *= 2; }"
 
 
-@pytest.fixture(params=STYLES)
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow) if name == "launches" else name for name in STYLES])
 def device(request, monkeypatch, pocl):
     """A device for which a step is many launches, all of them worth recording from the fourth step on."""
     kind, settings = STYLES[request.param]

@@ -25,7 +25,10 @@ STYLES = {  # the kind of device, and what is taken for small
 }
 
 
-@pytest.fixture(params=STYLES)
+COSTLY = ("launches", "many cores")  # many kernels, each of which PoCL takes long to build
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow) if name in COSTLY else name for name in STYLES])
 def matrix(request, monkeypatch, pocl):
     """The matrix class of a device of some kind, which is the same one in truth."""
     kind, settings = STYLES[request.param]

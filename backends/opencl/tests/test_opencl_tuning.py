@@ -132,6 +132,8 @@ def test_ctrl_c_ends_a_search_with_what_it_has(monkeypatch, pocl):
         better.append((0.0, OTHER))
         raise KeyboardInterrupt
 
+    best = OTHER.launch(PRODUCT)
+    monkeypatch.setattr(Trial, "seconds", lambda self, kernel, launch, *_: 0.5 if launch == best else 1.0)
     monkeypatch.setattr(search, "_climb", interrupted)
     monkeypatch.setattr(search, "passes", lambda *_: True)
     found = search.search(PRODUCT, runtime_of(pocl), 60)
