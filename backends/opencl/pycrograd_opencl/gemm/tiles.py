@@ -230,7 +230,7 @@ class _Fetch:
                 lanes.append(f"{inside} ? from[{lane}] : 0")
             last = self.lanes - 1
             k, i = (f"k + {last}", "i") if self.along else ("k", f"i + {last}")
-            down = f"(INNER % {self.own.depth} == 0 || start + {k} < INNER)"
+            down = f"((INNER > 0 && INNER % {self.own.depth} == 0) || start + {k} < INNER)"
             over = f"({self.limit} % {self.extent} == 0 || {self.origin} + {i} < {self.limit})"
             aligned = f"{stride} % {self.lanes} == 0 && {down} && {over}"
             parts = ", ".join(lanes)
