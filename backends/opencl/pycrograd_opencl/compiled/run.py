@@ -212,7 +212,7 @@ class _Launch:
 
     def enqueue(self, queue: cl.CommandQueue, begin: int, end: int) -> None:
         """Launch it for these steps of a loop."""
-        raise NotImplementedError
+        cl.enqueue_nd_range_kernel(queue, self.kernel, self._size, self._group)
 
     def record(self, step: CommandBuffer) -> None:
         """Make it part of a step that is launched as one."""
@@ -253,10 +253,6 @@ class _OwnLaunch(_Launch):
             positions.setdefault(place.name, []).append(position)
         super().__init__(runtime.kernel(own.source, own.name), positions)
         self._size, self._group = own.global_size, own.local_size
-
-    def enqueue(self, queue: cl.CommandQueue, begin: int, end: int) -> None:
-        """Launch it."""
-        cl.enqueue_nd_range_kernel(queue, self.kernel, self._size, self._group)
 
 
 # Sources -------------------------------------------------------------------------------------------------------------
