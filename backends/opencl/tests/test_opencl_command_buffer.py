@@ -6,6 +6,7 @@ import numpy as np
 import pyopencl as cl
 import pytest
 
+from opencl_styles import styled
 from pycrograd_core import capture, nn, use_backend
 from pycrograd_core.errors import BackendError
 from pycrograd_opencl.compiled import command_buffer
@@ -15,20 +16,16 @@ from pycrograd_opencl.matrix import matrix_on
 from pycrograd_opencl.runtime import runtime_of
 from twins import Setting, assert_alike
 
-STYLES = {  # the kind of device, and what is taken for small
-    "launches": ("CPU", {"choice.SMALL": 0.0, "schedule.LAUNCH": 0.0}),
-    "kernels of their own": ("discrete GPU", {"schedule.SMALL_ON_GPU": 0.0}),
-}
+STYLES = ("launches", "kernels of their own")
 ADD = "__kernel void add(__global int* x, int n) { x[0] += n; } __kernel void twice(__global int* x) { x[0] *= 2; }"
 
 
 @pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow) if name == "launches" else name for name in STYLES])
 def device(request, monkeypatch, pocl):
     """A device for which a step is many launches, all of them worth recording from the fourth step on."""
-    kind, settings = STYLES[request.param]
-    for name, value in (settings | {"run.LAUNCHES": 2, "run.STEPS": 4}).items():
-        monkeypatch.setattr(f"pycrograd_opencl.compiled.{name}", value)
-    return replace(pocl, kind=kind, lanes=pocl.lanes if kind == "CPU" else 1, largest_group=64)
+    monkeypatch.setattr("pycrograd_opencl.compiled.run.LAUNCHES", 2)
+    monkeypatch.setattr("pycrograd_opencl.compiled.run.STEPS", 4)
+    return styled(monkeypatch, pocl, request.param)
 
 
 @pytest.fixture

@@ -7,23 +7,15 @@ import numpy as np
 import pytest
 
 from graphs import GRAPHS
+from opencl_styles import STYLES, styled
 from pycrograd_core import Tensor, capture, nn, no_grad, ops, use_backend
-from pycrograd_opencl.compiled import homes
+from pycrograd_opencl.compiled import homes, settings
 from pycrograd_opencl.compiled.row_products import FEWEST, tiles
 from pycrograd_opencl.compiled.schedule import schedule
+from pycrograd_opencl.compiled.task import Eager
 from pycrograd_opencl.matrix import matrix_on
 from test_random_steps import CALLS, Twin, close
 from twins import Setting, assert_alike
-
-STYLES = {  # the kind of device, and what is taken for small
-    "one work-item": ("CPU", {"choice.SMALL": 0.0, "schedule.LAUNCH": 1.0}),
-    "little code": ("CPU", {"choice.SMALL": 1e9, "schedule.LAUNCH": 1.0}),
-    "launches": ("CPU", {"choice.SMALL": 0.0, "schedule.LAUNCH": 0.0}),
-    "many cores": ("CPU", {"choice.SMALL": 0.0, "schedule.LAUNCH": 0.0, "choice.BUSY": 0.0}),
-    "one group": ("discrete GPU", {"schedule.SMALL_ON_GPU": 1e9}),
-    "kernels of their own": ("discrete GPU", {"schedule.SMALL_ON_GPU": 0.0}),
-}
-
 
 COSTLY = ("launches", "many cores")  # many kernels, each of which PoCL takes long to build
 
@@ -31,19 +23,14 @@ COSTLY = ("launches", "many cores")  # many kernels, each of which PoCL takes lo
 @pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow) if name in COSTLY else name for name in STYLES])
 def matrix(request, monkeypatch, pocl):
     """The matrix class of a device of some kind, which is the same one in truth."""
-    kind, settings = STYLES[request.param]
-    for name, value in settings.items():
-        monkeypatch.setattr(f"pycrograd_opencl.compiled.{name}", value)
-    lanes = pocl.lanes if kind == "CPU" else 1
-    units = 16 if request.param == "many cores" else pocl.units
     schedules = []
 
-    def spied(program, device):
-        schedules.append(schedule(program, device))
+    def spied(*given):
+        schedules.append(schedule(*given))
         return schedules[-1]
 
     monkeypatch.setattr("pycrograd_opencl.compiled.schedule.schedule", spied)
-    with use_backend(matrix_on(replace(pocl, kind=kind, lanes=lanes, units=units, largest_group=64))) as made:
+    with use_backend(matrix_on(styled(monkeypatch, pocl, request.param))) as made:
         made.schedules = schedules
         yield made
 
@@ -70,7 +57,7 @@ def alike(matrix, optimiser, layers, rows, dtype="float32", rtol=1e-4):
         np.testing.assert_allclose(found.numpy()[number, 0], theirs.step(*batch).item(), rtol=rtol, atol=rtol / 100)
     assert_alike(ours, theirs, rtol=rtol)
     assert len(matrix.schedules) > 1
-    assert None not in matrix.schedules, "the core ran it op by op"
+    assert not any(isinstance(task.own, Eager) for made in matrix.schedules for task in made.tasks)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +137,8 @@ def capture_gradients(y, x, weight, bias):
 
 
 def test_a_large_product_outside_a_network_has_a_kernel_of_its_own(matrix, monkeypatch):
-    monkeypatch.setattr("pycrograd_opencl.compiled.choice.LARGE", 0.0)
+    suited = settings.suited
+    monkeypatch.setattr(settings, "suited", lambda *given: replace(suited(*given), large=0.0))
     generator = np.random.default_rng(0)
     a, b = generator.standard_normal((70, 33)), generator.standard_normal((65, 33))
     step = capture(lambda a, b: ops.matmul(a, b, transpose_b=True).relu())
@@ -178,10 +166,58 @@ def test_tiles_cover_all_columns_and_none_is_narrow_if_it_need_not_be():
             assert all(width <= most for width, _ in found)
 
 
-def test_a_program_with_a_step_that_it_has_no_code_for_is_left_to_the_core(matrix):
-    step = capture(lambda x: x.T)
-    assert step(Tensor([[1.0, 2.0]])).tolist() == [[1.0], [2.0]]
-    assert matrix.schedules == [None]
+def test_a_step_that_there_is_no_code_for_is_done_eagerly_among_the_others(matrix):
+    """One that reads what a kernel wrote and is read by another, one that makes an output, one that makes a state."""
+    generator = np.random.default_rng(0)
+    start, xs = generator.standard_normal((4, 4)), generator.standard_normal((3, 4))
+    w, total, rate = Tensor(start), Tensor(np.zeros((1, 3))), Tensor([[0.1]])
+
+    @capture
+    def step(x):
+        y = ops.matmul(x, w).tanh()
+        w.update(ops.sgd_update, ops.matmul(ops.concat(y.T, y.T, axis=1), ops.concat(x, y, axis=0)), rate)
+        total.assign(total + y.T.sum(axis=0))
+        return y.T * 2.0, y.argmax(axis=0), total.T
+
+    expected, summed = start, np.zeros((1, 3))
+    for x in (xs, xs * 0.5, -xs):
+        y = np.tanh(x @ expected)
+        summed = summed + y.T.sum(axis=0)
+        found = step(Tensor(x))
+        expected = expected - 0.1 * np.hstack([y.T, y.T]) @ np.vstack([x, y])
+        for one, other in zip(found, (y.T * 2, y.argmax(axis=0)[None], summed.T), strict=True):
+            np.testing.assert_allclose(one.numpy(), other, atol=1e-5)
+        np.testing.assert_allclose(w.numpy(), expected, atol=1e-5)
+    kinds = [type(task.own) for task in matrix.schedules[-1].tasks]
+    assert Eager in kinds
+    assert kinds.count(Eager) < len(kinds)
+
+
+def test_a_step_without_code_in_a_loop(matrix):
+    """What it reads and writes moves on with each step."""
+    table, w = np.random.default_rng(0).standard_normal((9, 4)), Tensor(np.zeros((4, 4)))
+    rows = np.random.default_rng(1).integers(0, 9, (5, 3))
+
+    @capture
+    def step(x):
+        square = ops.matmul(x, x.T, transpose_a=True, transpose_b=True) if x.shape[0] == 4 else ops.matmul(x.T, x)
+        w.assign(w + square)
+        return x.T.max(axis=0), w.T
+
+    largest, states = step.scan(Tensor(table), rows=rows)
+    expected = np.cumsum([table[chosen].T @ table[chosen] for chosen in rows], axis=0)
+    np.testing.assert_allclose(
+        largest.numpy(), np.concatenate([table[chosen].T.max(0)[None] for chosen in rows]), atol=1e-6
+    )
+    np.testing.assert_allclose(states.numpy(), np.concatenate([each.T for each in expected]), atol=1e-5)
+    assert any(isinstance(task.own, Eager) for task in matrix.schedules[-1].tasks)
+
+
+def test_matrices_of_nothing(matrix):
+    step = capture(lambda x: (x[1:1] * 2.0, x[1:1].sum(axis=0) + 1.0))
+    nothing, one = step(Tensor([[1.0, 2.0]]))
+    assert nothing.shape == (0, 2)
+    assert one.tolist() == [[1.0, 1.0]]
 
 
 def test_a_product_with_what_it_overwrites(matrix):

@@ -19,7 +19,7 @@ from pycrograd_core import RandomStream, Tensor, capture, nn, use_backend
 from pycrograd_core.matrix import Matrix
 from pycrograd_core.ops import TABLE
 from pycrograd_core.ops.samples import Indices, Sample, Uniform
-from pycrograd_opencl.compiled import choice, flat, row_products, schedule, updates
+from pycrograd_opencl.compiled import flat, row_products, schedule, settings, updates
 from pycrograd_opencl.devices import Device, devices
 from pycrograd_opencl.gemm import Product, eager_product, generate
 from pycrograd_opencl.gemm.variants import EPILOGUE, PARAMETERS, variants
@@ -297,9 +297,8 @@ NETWORKS: dict[str, Callable[[], list[nn.Module]]] = {
 
 
 SHRUNK = {  # thresholds in whose place these send small networks the ways of large ones: many launches of many tiles
-    choice: {"SMALL": 0, "LARGE": 0, "BUSY": 0},
-    schedule: {"SMALL_ON_GPU": 0, "RATE": 1.0},
-    updates: {"WORK": 64, "ELEMENTS": 16, "FAR": 32, "HIGH": 4},
+    schedule: {"RATE": 1.0},
+    updates: {"ELEMENTS": 16, "FAR": 32, "HIGH": 4},
     flat: {"ELEMENTS": 16},
     row_products: {"DEEP": 8, "DEPTH": 4},
 }
@@ -311,6 +310,7 @@ def large_steps(style: str, network: str, optimiser: str, dtype: str) -> None:
         for name, value in thresholds.items():
             assert hasattr(module, name), f"{module.__name__} has no {name} any more"
             setattr(module, name, value)
+    settings.suited = lambda program, device: replace(settings.usual(device), whole=False, large=0.0, busy=0.0, tile=64)
     steps(style, network, optimiser, dtype)
 
 

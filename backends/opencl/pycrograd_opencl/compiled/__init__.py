@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from ..matrix import OpenCLMatrix
 
 
-def compiled(program: Program) -> Callable[..., Sequence[Any]] | None:
-    """The function of a program; None if it has a step that only the kernels of eager mode can do."""
+def compiled(program: Program) -> Callable[..., Sequence[Any]]:
+    """The function of a program."""
     from .homes import gather
     from .run import Run
     from .schedule import schedule
+    from .settings import suited
 
     matrix: type[OpenCLMatrix] = program.matrix  # type: ignore[assignment]
     gather(matrix.runtime, program.states.values())  # type: ignore[arg-type]
-    made = schedule(program, matrix.runtime.device)
-    return None if made is None else Run(program, made)
+    device = matrix.runtime.device
+    return Run(program, schedule(program, device, suited(program, device)))

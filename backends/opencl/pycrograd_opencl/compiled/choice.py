@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from pycrograd_core.capture.plan import Plan
@@ -14,40 +16,44 @@ from .code import Code
 from .places import Place
 from .row_ops import LOSSES, OVER_ROWS, rows_of, sweepable, swept
 from .rows import dtype_of
+from .settings import Settings
+from .task import Functions
 from .updates import updatable
 
 if TYPE_CHECKING:
     from ..devices import Device
 
-SMALL = 2e5  # operations of a step that takes microseconds however it is done
-LARGE = 1e8  # operations of a product that is worth a kernel of its own, made for its size
 LONG = 1 << 15  # terms of a sum, from which on it is added up part by part: the generator's kernels do not
-BUSY = 1e7  # operations of a region whose rows keep too few work-items busy, so that its products are cut otherwise
+PRODUCTS = ("matmul", "linear")
 
 
-def shape_of(device: Device, flops: float) -> tuple[int, int]:
-    """The lanes of a task's vectors of float32, and how many sums of such vectors a task may hold in registers."""
-    if not device.is_cpu:
-        return 1, 4
-    if flops < SMALL:
-        return min(8, max(4, device.lanes)), 2  # little code, which takes a fraction of the time to compile
-    if device.lanes >= 16:
-        return 16, 12  # of 32 registers
-    return (16, 6) if device.lanes >= 8 else (8, 6)  # of 16 registers: a vector takes two
+class Way(Enum):
+    """What does a step."""
+
+    SWEEP = "row by row, through all of a region"
+    UPDATE = "a parameter's gradient, and what becomes of the parameter"
+    ELEMENTWISE = "each element on its own"
+    SUMMED = "each element on its own, which is a sum"
+    PRODUCT = "a kernel of its own, by the generator of products"
+    EAGER = "the kernels of eager mode"
 
 
 class Choice:
-    """How each step is done: a sweep, an update, elementwise, or not at all."""
+    """How each step is done. A region that nothing does in one piece is done step by step.
 
-    def __init__(self, code: Code, program: Program, device: Device, group: int) -> None:
+    `own` says whether any step has a launch of its own, which takes whole buffers.
+    """
+
+    def __init__(self, code: Code, program: Program, device: Device, settings: Settings, grouped: bool) -> None:
         self.code = code
-        self.separate = False  # whether a step has a kernel of its own
+        self.own = False
         self.blocked: dict[Value, int] = {}  # the values that sweeps leave in blocks
-        self._group = group
+        self._settings = settings
+        self._grouped = grouped
         self._cpu = device.is_cpu
         self._units = device.units
         self._updates = program.updates
-        self._ways: dict[Step, str | None] = {}
+        self._ways: dict[Step, Way | None] = {}
 
     def atomic(self, region: Region) -> bool:
         """Whether a region is done in one piece."""
@@ -55,36 +61,42 @@ class Choice:
             return False  # its rows are too few to share out
         return self.way(region) is not None
 
-    def way(self, step: Step) -> str | None:
-        """The name of what does a step."""
+    def way(self, step: Step) -> Way | None:
+        """What does a step; None for a region that is done step by step."""
         if step not in self._ways:
-            self._ways[step] = self._found(step)
+            found = self._found(step)
+            if found is None and not isinstance(step, Region):
+                found = Way.EAGER
+            self.own |= found in (Way.PRODUCT, Way.EAGER)
+            self._ways[step] = found
         return self._ways[step]
 
-    def _found(self, step: Step) -> str | None:
+    def _found(self, step: Step) -> Way | None:
         body = list(flat((step,)))
         if any(value.size == 0 for each in body for value in (*each.inputs, *each.outputs)):
             return None
         if isinstance(step, Region) and step.kind == "update":
             if not updatable(step) or self._reads_whole(step):
                 return None
-            return "update" if self._cpu and not _is_large(body) else self._summed(body)
+            return Way.UPDATE if self._cpu and not self._is_large(body) else self._summed(body)
         if all(each.op.elementwise and each.op.name in ELEMENTWISE for each in body) and not _mixed(body):
-            return "elementwise"
+            return Way.ELEMENTWISE
         if self._large(step, body):
             return self._summed(body)
         if len(body) == 1 and body[0].op.name == "matmul" and body[0].params.get("transpose_a"):
-            return None if body[0].params.get("transpose_b") else "update"
+            return None if body[0].params.get("transpose_b") else Way.UPDATE
         if not all(map(sweepable, inner(step))) or _mixed(body):
             return None
-        if any(not _row_local(each) for each in body):
-            return None
-        return "sweep"
+        return Way.SWEEP if all(map(_row_local, body)) else None
+
+    def _is_large(self, body: Sequence[Instruction]) -> bool:
+        return any(step.op.name in PRODUCTS and step.flops > self._settings.large for step in body)
 
     def _starved(self, step: Step) -> bool:
         """Whether products keep more of the device busy one by one than blocks of rows do, which go through all."""
         blocks = -(-rows_of(inner(step)) // self.code.lanes)
-        return _is_large(list(flat((step,)))) or (2 * blocks <= self._units and step.flops > BUSY)
+        few = 2 * blocks <= self._units and step.flops > self._settings.busy
+        return few or self._is_large(list(flat((step,))))
 
     def _large(self, step: Step, body: Sequence[Instruction]) -> bool:
         """Whether a product, or on a GPU a sum over rows, is shared out element by element."""
@@ -93,17 +105,16 @@ class Choice:
         if any(each.op.name not in ELEMENTWISE for each in body[1:]) or _mixed(body):
             return False
         first = body[0]
-        if first.op.name in ("matmul", "linear"):
+        if first.op.name in PRODUCTS:
             return not self._cpu or self._starved(step)
         return not self._cpu and first.op.name == "sum" and first.params.get("axis") == 0
 
-    def _summed(self, body: Sequence[Instruction]) -> str:
+    def _summed(self, body: Sequence[Instruction]) -> Way:
         """What sums the elements of a product or of columns, with as many work-items as there are."""
-        products = [step for step in body if step.op.name in ("matmul", "linear")]
-        if products and not self._group and products[0].flops <= 2 * LONG * products[0].output.size:
-            self.separate = True
-            return "product"
-        return "summed" if any(step.op.name not in ELEMENTWISE for step in body) else "elementwise"
+        products = [step for step in body if step.op.name in PRODUCTS]
+        if products and not self._grouped and products[0].flops <= 2 * LONG * products[0].output.size:
+            return Way.PRODUCT
+        return Way.SUMMED if any(step.op.name not in ELEMENTWISE for step in body) else Way.ELEMENTWISE
 
     def _reads_whole(self, region: Region) -> bool:
         """Whether the gradient is made of what the update overwrites."""
@@ -113,21 +124,16 @@ class Choice:
 
     def scratch(self, step: Step) -> int:
         """The bytes that a step needs while it is done."""
-        if self.way(step) != "sweep":
+        if self.way(step) is not Way.SWEEP:
             return 0
         values = (*step.inputs, *step.outputs)
         outer = {value: Place(value, "arena", block=self.blocked.get(value, 0)) for value in values}
-        code = Code(self.code.numbers, self.code.lanes, self.code.registers, outer)
-        return swept(code, inner(step), step.outputs, 0).size
+        return swept(replace(self.code, places=outer, functions=Functions()), inner(step), step.outputs, 0).size
 
 
 def inner(step: Step) -> Sequence[Step]:
     """The steps of a sweep."""
     return step.body if isinstance(step, Region) and step.kind == "rows" else (step,)
-
-
-def _is_large(body: Sequence[Instruction]) -> bool:
-    return any(step.op.name in ("matmul", "linear") and step.flops > LARGE for step in body)
 
 
 def _row_local(step: Instruction) -> bool:
@@ -152,7 +158,7 @@ def left_in_blocks(planned: Plan, chosen: Choice) -> dict[Value, int]:
     written = {value for _, value in planned.copies}
     found = {}
     for step in planned.steps:
-        if chosen.way(step) != "sweep":
+        if chosen.way(step) is not Way.SWEEP:
             continue
         rows, block = rows_of(inner(step)), chosen.code.width(dtype_of(inner(step)))
         for value in step.outputs:
@@ -160,7 +166,7 @@ def left_in_blocks(planned: Plan, chosen: Choice) -> dict[Value, int]:
             if not fits or value not in planned.roots or value in written:
                 continue
             after = readers.get(value, ())
-            if all(chosen.way(reader) == "update" and _first_of_product(reader, value) for reader in after):
+            if all(chosen.way(reader) is Way.UPDATE and _first_of_product(reader, value) for reader in after):
                 found[value] = block
     return found
 

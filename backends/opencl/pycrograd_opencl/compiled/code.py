@@ -9,6 +9,7 @@ from pycrograd_core.capture.program import Instruction, Value
 
 from ..expressions import CType, expression, number
 from .places import SCALARS, Place
+from .settings import Settings
 from .task import Functions
 
 IN_TURN = 256  # numbers that are added one after the other: a sum of such sums loses fewer digits
@@ -16,17 +17,22 @@ IN_TURN = 256  # numbers that are added one after the other: a sum of such sums 
 
 @dataclass
 class Code:
-    """The functions written so far, and where each value is. `numbers` are constants that are one number throughout.
-
-    `lanes` is how many float32 a task works on at once: on a CPU the vectors are explicit, on a GPU the lanes are
-    work-items and it is 1. `registers` is how many such vectors are at hand.
-    """
+    """The functions written so far, and where each value is. `numbers` are constants that are one number throughout."""
 
     numbers: Mapping[Value, float]
-    lanes: int
-    registers: int
+    settings: Settings
     places: dict[Value, Place] = field(default_factory=dict)
     functions: Functions = field(default_factory=Functions)
+
+    @property
+    def lanes(self) -> int:
+        """How many float32 a task works on at once."""
+        return self.settings.lanes
+
+    @property
+    def registers(self) -> int:
+        """How many sums of vectors of so many a task holds."""
+        return self.settings.registers
 
     def width(self, dtype: str) -> int:
         """The lanes of a vector of a dtype."""

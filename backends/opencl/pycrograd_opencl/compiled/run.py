@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyopencl as cl
@@ -13,11 +13,11 @@ from pycrograd_core.op import INDEX_DTYPE
 
 from ..expressions import CType, preamble
 from .command_buffer import CommandBuffer, usable
+from .places import Place
 from .schedule import Schedule
-from .task import Own, Task
+from .task import Eager, Own, Task
 
 if TYPE_CHECKING:
-    from ..devices import Device
     from ..matrix import OpenCLMatrix
     from ..runtime import Runtime
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 # 16, 26, 56, 106 launches takes 6.5, 18, 27, 78, 120 µs of the host's time, and from Python 5.1, 21, 35, 89, 168 µs.
 LAUNCHES = 24
 STEPS = 32
-LOCAL = 64  # work-items of a group on a GPU, where a launch has tiles for many groups
 
 
 class Run:
@@ -147,8 +146,9 @@ class Run:
 
         No launch writes what it reads: the first one that asks notes the next step, the last one makes it the step.
         """
+        eager = any(isinstance(task.own, Eager) for group in groups for task in group)
         counted = [number for number, group in enumerate(groups) if group[0].own is None]
-        worth = self._program.stacked and len(groups) >= LAUNCHES and len(counted) > 1
+        worth = self._program.stacked and len(groups) >= LAUNCHES and len(counted) > 1 and not eager
         if not (worth and usable(self._runtime.device)):
             return [OFFSET] * len(groups)
         self._counter = self._runtime.buffer(8)
@@ -160,7 +160,7 @@ class Run:
         """The kernels, from one source but for those of their own."""
         made = self._made
         texts: list[str] = []
-        kernels: list[Own | tuple[str, list[str], int]] = []
+        kernels: list[Own | Eager | tuple[str, list[str], int]] = []
         if made.group:
             bases = _bases(made.tasks)
             kernels.append(("steps", bases, 0))
@@ -180,79 +180,136 @@ class Run:
         for kernel in kernels:
             if isinstance(kernel, Own):
                 launches.append(_OwnLaunch(self._runtime, kernel))
+            elif isinstance(kernel, Eager):
+                launches.append(_EagerLaunch(self._matrix, kernel))
             else:
                 assert program is not None
-                launches.append(_TaskLaunch(self._runtime.device, program, *kernel, made.group))
+                name, bases, tiles = kernel
+                if made.group:
+                    size, local = (made.group,), (made.group,)
+                else:
+                    items = 1 if self._runtime.device.is_cpu else made.settings.items
+                    size, local = (-(-tiles // items) * items,), (items,)
+                launches.append(_TaskLaunch(cl.Kernel(program, name), bases, size, local, all_steps=made.group > 0))
         return launches
 
 
-class _Launch:
+class _Launch(Protocol):
+    """What is enqueued for a group of tasks in each step."""
+
+    def bind(self, buffers: Mapping[str, Any], given: Sequence[str]) -> None:
+        """Take the buffers that stay, by name, and note which are given to each call."""
+
+    def give(self, buffers: Sequence[Any]) -> None:
+        """Take the buffers that are given to a call. The driver holds them until what is enqueued has run."""
+
+    def enqueue(self, queue: cl.CommandQueue, begin: int, end: int) -> None:
+        """Enqueue it for these steps of a loop."""
+
+    def record(self, step: CommandBuffer) -> None:
+        """Make it part of a step that is enqueued as one."""
+
+
+class _KernelLaunch:
     """A kernel, most of whose arguments are set once."""
 
-    _size: tuple[int, ...]
-    _group: tuple[int, ...]
-
-    def __init__(self, kernel: cl.Kernel, positions: Mapping[str, Sequence[int]]) -> None:
-        self.kernel = kernel
+    def __init__(
+        self,
+        kernel: cl.Kernel,
+        positions: Mapping[str, Sequence[int]],
+        global_size: tuple[int, ...],
+        local_size: tuple[int, ...],
+    ) -> None:
+        self._kernel = kernel
         self._positions = positions
+        self._sizes = global_size, local_size
         self._given: list[tuple[int, int]] = []
 
     def bind(self, buffers: Mapping[str, Any], given: Sequence[str]) -> None:
-        """Set the arguments that stay, and note which are given to each call."""
         for base, buffer in buffers.items():
             for position in self._positions.get(base, ()):
-                self.kernel.set_arg(position, buffer)
+                self._kernel.set_arg(position, buffer)
         places = enumerate(given)
         self._given = [(position, i) for i, base in places for position in self._positions.get(base, ())]
 
     def give(self, buffers: Sequence[Any]) -> None:
-        """Set the arguments that are given to a call. The driver holds them until what is enqueued has run."""
         for position, i in self._given:
-            self.kernel.set_arg(position, buffers[i])
+            self._kernel.set_arg(position, buffers[i])
 
     def enqueue(self, queue: cl.CommandQueue, begin: int, end: int) -> None:
-        """Launch it for these steps of a loop."""
-        cl.enqueue_nd_range_kernel(queue, self.kernel, self._size, self._group)
+        cl.enqueue_nd_range_kernel(queue, self._kernel, *self._sizes)
 
     def record(self, step: CommandBuffer) -> None:
-        """Make it part of a step that is launched as one."""
-        step.record(self.kernel, self._size, self._group)
+        step.record(self._kernel, *self._sizes)
 
 
-class _TaskLaunch(_Launch):
+class _TaskLaunch(_KernelLaunch):
     """Tasks that may run at once, or all tasks of all steps by one group of work-items."""
 
     def __init__(
-        self, device: Device, program: cl.Program, name: str, bases: list[str], tiles: int, group: int
+        self,
+        kernel: cl.Kernel,
+        bases: Sequence[str],
+        global_size: tuple[int, ...],
+        local_size: tuple[int, ...],
+        all_steps: bool,
     ) -> None:
-        super().__init__(cl.Kernel(program, name), {base: (position,) for position, base in enumerate(bases)})
-        self._count = len(bases)
+        super().__init__(kernel, {base: (position,) for position, base in enumerate(bases)}, global_size, local_size)
+        self._last = len(bases) if all_steps else None  # where the kernel is told the last step
         self._steps = 0
-        self._all = group > 0
-        if group:
-            self._size, self._group = (group,), (group,)
-        elif device.is_cpu:
-            self._size, self._group = (tiles,), (1,)
-        else:
-            self._size, self._group = (-(-tiles // LOCAL) * LOCAL,), (LOCAL,)
 
     def enqueue(self, queue: cl.CommandQueue, begin: int, end: int) -> None:
-        """Launch it. Which step it is, it sees from where its numbers of work-items begin: setting that is free."""
-        if self._all and self._steps != end:
-            self.kernel.set_arg(self._count, np.int32(end))
+        """Enqueue it. Which step it is, it sees from where its numbers of work-items begin: setting that is free."""
+        if self._last is not None and self._steps != end:
+            self._kernel.set_arg(self._last, np.int32(end))
             self._steps = end
-        cl.enqueue_nd_range_kernel(queue, self.kernel, self._size, self._group, (begin,))
+        cl.enqueue_nd_range_kernel(queue, self._kernel, *self._sizes, (begin,))
 
 
-class _OwnLaunch(_Launch):
+class _OwnLaunch(_KernelLaunch):
     """A product's own kernel."""
 
     def __init__(self, runtime: Runtime, own: Own) -> None:
         positions: dict[str, list[int]] = {}
         for position, place in enumerate(own.arguments):
             positions.setdefault(place.name, []).append(position)
-        super().__init__(runtime.kernel(own.source, own.name), positions)
-        self._size, self._group = own.global_size, own.local_size
+        super().__init__(runtime.kernel(own.source, own.name), positions, own.global_size, own.local_size)
+
+
+class _EagerLaunch:
+    """A step by the kernels of eager mode, which may be several."""
+
+    def __init__(self, matrix: type[OpenCLMatrix], eager: Eager) -> None:
+        self._matrix = matrix
+        self._kernel = matrix.kernels[eager.step.op]
+        self._params = dict(eager.step.params)
+        self._takes_out = eager.step.op.takes_out
+        self._places = (*eager.operands, eager.result)
+        self._matrices: dict[Place, OpenCLMatrix] = {}
+        self._given: list[tuple[Place, int]] = []
+
+    def bind(self, buffers: Mapping[str, Any], given: Sequence[str]) -> None:
+        self._matrices = {
+            place: self._made(place, buffers[place.name]) for place in self._places if place.name in buffers
+        }
+        self._given = [(place, given.index(place.name)) for place in self._places if place.name in given]
+
+    def give(self, buffers: Sequence[Any]) -> None:
+        for place, i in self._given:
+            self._matrices[place] = self._made(place, buffers[i])
+
+    def enqueue(self, queue: cl.CommandQueue, begin: int, end: int) -> None:
+        *operands, target = [self._matrices[place] for place in self._places]
+        out = {"out": target} if self._takes_out else {}
+        result = self._kernel(*operands, **self._params, **out)
+        if result is not target:
+            target.assign(result)
+
+    def record(self, step: CommandBuffer) -> None:
+        raise NotImplementedError("kernels of eager mode choose their launches when they are called")
+
+    def _made(self, place: Place, buffer: Any) -> OpenCLMatrix:
+        return self._matrix(buffer, place.value.shape, place.value.dtype)
 
 
 # Sources -------------------------------------------------------------------------------------------------------------

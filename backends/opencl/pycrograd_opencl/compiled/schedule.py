@@ -8,17 +8,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pycrograd_core.capture.plan import Plan, plan
-from pycrograd_core.capture.program import WIDTHS, Program, Step, Value, flat
+from pycrograd_core.capture.program import WIDTHS, Instruction, Program, Step, Value, flat
 from pycrograd_core.op import INDEX_DTYPE
 
 from . import flat as whole_matrices
-from .choice import Choice, inner, left_in_blocks, shape_of
+from .choice import Choice, Way, inner, left_in_blocks
 from .code import Code
 from .homes import POINTER
 from .places import Place
 from .products import product
 from .row_ops import swept
-from .task import Task, together
+from .settings import Settings
+from .task import Eager, Task, spans, together
 from .updates import Update
 
 if TYPE_CHECKING:
@@ -26,10 +27,7 @@ if TYPE_CHECKING:
 
 RATE = 8e10  # operations a second of one work-item on a CPU, for what to share out
 LAUNCH = 5e-5  # seconds that a launch costs on a CPU: threads wake up, and caches change hands
-SMALL_ON_GPU = 2e6  # operations of a step that one work-group does before as many launches as it has tasks begin
-GROUP = 256  # work-items of such a group
-FEW = 100  # instructions that such a step may have: they are one kernel, and drivers take long over long ones
-RATE_OF_GROUP = 1e10  # operations a second of such a group
+RATE_OF_GROUP = 1e10  # operations a second of one work-group elsewhere
 SECONDS = 0.2  # of a launch of many steps at most: an interrupt waits for its end, and drivers of displays wait seconds
 DRAWN = 1 << 24  # bytes that are drawn on the host before a launch
 
@@ -38,11 +36,12 @@ DRAWN = 1 << 24  # bytes that are drawn on the host before a launch
 class Schedule:
     """The tasks of a program, in groups of those that may run at once, and the memory that they need.
 
-    `group` is the number of work-items that do all tasks in one launch, waiting for each other in between; 0: each
-    group of tasks that may run at once is a launch. `buffers` are the matrices, besides the arena, that values are in,
-    and `arena` the bytes of that. A launch does `steps` steps of a loop at most.
+    `settings` are what it was made by. `group` is the number of work-items that do all tasks in one launch, waiting
+    for each other in between; 0: each group of tasks that may run at once is a launch. `buffers` are the matrices,
+    besides the arena, that values are in, and `arena` the bytes of that. A launch does `steps` steps of a loop at most.
     """
 
+    settings: Settings
     code: Code
     planned: Plan
     groups: Sequence[Sequence[Task]]
@@ -63,19 +62,18 @@ class Schedule:
         return self.code.places
 
 
-def schedule(program: Program, device: Device) -> Schedule | None:
-    """The tasks of a program; None if there is a step that no task can do."""
-    lanes, registers = shape_of(device, program.flops)
-    group = _group(program, device)
+def schedule(program: Program, device: Device, settings: Settings) -> Schedule:
+    """The tasks of a program."""
+    group = settings.group if settings.whole and not device.is_cpu and _few_buffers(program, device) else 0
     numbers = {
         v: c.content for v, c in program.constants.items() if isinstance(c.content, float) and v.dtype != INDEX_DTYPE
     }
-    code = Code(numbers, lanes, registers)
-    chosen = Choice(code, program, device, group)
+    code = Code(numbers, settings)
+    chosen = Choice(code, program, device, settings, group > 0)
     planned = plan(program, chosen.atomic)
-    if any(chosen.way(step) is None for step in planned.steps):
-        return None
-    if not chosen.separate:
+    if group and any(chosen.way(step) is Way.EAGER for step in planned.steps):
+        return schedule(program, device, replace(settings, whole=False))
+    if not chosen.own:
         chosen.blocked = left_in_blocks(planned, chosen)
     planned = plan(program, chosen.atomic, chosen.scratch)
     steps = max(1, int(SECONDS * (RATE if device.is_cpu else RATE_OF_GROUP) / max(program.flops, 1.0)))
@@ -89,11 +87,11 @@ def schedule(program: Program, device: Device) -> Schedule | None:
     tasks = _all_tasks(program, planned, chosen, device, late, buffers)
     groups = together(tasks, _parameters(device))
     arena = planned.size
-    if chosen.separate:
+    if chosen.own:
         arena = max(map(chosen.scratch, planned.steps), default=0)
-    elif device.is_cpu and _alone(program, groups, device):
+    elif device.is_cpu and _alone(program, groups, device, settings):
         group = 1
-    return Schedule(code, planned, groups, constants, buffers, group, arena, steps)
+    return Schedule(settings, code, planned, groups, constants, buffers, group, arena, steps)
 
 
 def _parameters(device: Device) -> int:
@@ -102,13 +100,11 @@ def _parameters(device: Device) -> int:
     return bytes_of_all // POINTER - 2
 
 
-def _group(program: Program, device: Device) -> int:
-    """The work-items of one group that does all tasks of a small program on a GPU; 0 for a program that is not."""
-    instructions = sum(1 for _ in program.instructions)
+def _few_buffers(program: Program, device: Device) -> bool:
+    """Whether one kernel can be given all that a program reads and writes."""
     homes = {id(state.home[0]) if state.home else id(state) for state in program.states.values()}  # type: ignore[attr-defined]
     others = len(program.arguments) + len(program.feeds) + len(program.constants) + len(program.outputs) + 1
-    small = program.flops <= SMALL_ON_GPU and instructions <= FEW and len(homes) + others <= _parameters(device)
-    return min(GROUP, device.largest_group) if small and not device.is_cpu else 0
+    return len(homes) + others <= _parameters(device)
 
 
 def _all_tasks(
@@ -131,22 +127,25 @@ def _all_tasks(
     tasks += [_moved(code, places[value], place) for value, place in kept.items()]
     for step in planned.steps:
         way = chosen.way(step)
-        before, after = _level(step, code, buffers) if way == "product" else ([], [])
-        scratch = 0 if chosen.separate else planned.scratch.get(step, 0)
+        before, after = _level(step, code, buffers) if way in (Way.PRODUCT, Way.EAGER) else ([], [])
+        scratch = 0 if chosen.own else planned.scratch.get(step, 0)
         tasks += [*before, *_tasks(code, device, step, way, scratch), *after]
     tasks += [_moved(code, places[value], place) for value, place in late]
     return tasks + [_moved(code, kept.get(value, places[value]), places[state]) for state, value in planned.copies]
 
 
-def _alone(program: Program, groups: Sequence[Sequence[Task]], device: Device) -> bool:
-    """Whether one work-item does all tasks sooner than all work-items in many launches."""
-    seconds = program.flops / RATE * (1 - 1 / device.units)
+def _alone(program: Program, groups: Sequence[Sequence[Task]], device: Device, settings: Settings) -> bool:
+    """Whether one work-item does all tasks: if it does them sooner than all work-items in many launches."""
     bases = set().union(*[task.bases for group in groups for task in group])
-    return seconds < LAUNCH * max(1, len(groups) - 1) and len(bases) <= _parameters(device)
+    if len(bases) > _parameters(device):
+        return False
+    if settings.whole is not None:
+        return settings.whole
+    return program.flops / RATE * (1 - 1 / device.units) < LAUNCH * max(1, len(groups) - 1)
 
 
 def _level(step: Step, code: Code, buffers: dict[str, int]) -> tuple[list[Task], list[Task]]:
-    """Copies before and after a kernel of its own, which takes whole buffers, of what moves from step to step."""
+    """Copies before and after a launch of its own, which takes whole buffers, of what moves from step to step."""
 
     def beside(value: Value) -> tuple[Place, Place]:
         place = code.places[value]
@@ -163,17 +162,26 @@ def _level(step: Step, code: Code, buffers: dict[str, int]) -> tuple[list[Task],
     return before, after
 
 
-def _tasks(code: Code, device: Device, step: Step, way: str | None, scratch: int) -> list[Task]:
+def _tasks(code: Code, device: Device, step: Step, way: Way | None, scratch: int) -> list[Task]:
     body = list(flat((step,)))
-    if way == "product":
-        return [product(code, device, body, step.outputs)]
-    if way == "summed":
-        return [whole_matrices.summed(code, body, step.outputs)]
-    if way == "update":
-        return [Update(code, body, step.outputs).task()]
-    if way == "elementwise":
-        return [whole_matrices.elementwise(code, body, step.outputs)]
-    return swept(code, inner(step), step.outputs, scratch).tasks()
+    match way:
+        case Way.PRODUCT:
+            return [product(code, device, body, step.outputs)]
+        case Way.SUMMED:
+            return [whole_matrices.summed(code, body, step.outputs)]
+        case Way.UPDATE:
+            return [Update(code, body, step.outputs).task()]
+        case Way.ELEMENTWISE:
+            return [whole_matrices.elementwise(code, body, step.outputs)]
+        case Way.SWEEP:
+            return swept(code, inner(step), step.outputs, scratch).tasks()
+        case _:
+            return [_eager(code, body[0])]
+
+
+def _eager(code: Code, step: Instruction) -> Task:
+    operands, result = [code.places[value] for value in step.inputs], code.places[step.output]
+    return Task(1, "", spans(operands), spans([result]), Eager(step, tuple(operands), result))
 
 
 def _moved(code: Code, source: Place, target: Place) -> Task:
@@ -196,7 +204,7 @@ def _output(program: Program, value: Value, number: int) -> Place:
 def _between(planned: Plan, chosen: Choice) -> dict[str, int]:
     """Place what lies between inputs and outputs: in the arena, or in buffers, whose sizes are returned."""
     places = chosen.code.places
-    if not chosen.separate:
+    if not chosen.own:
         for value, root in planned.roots.items():
             places[value] = Place(value, "arena", planned.offsets[root], block=chosen.blocked.get(value, 0))
         return {}
@@ -208,7 +216,7 @@ def _between(planned: Plan, chosen: Choice) -> dict[str, int]:
 
 def _saved(planned: Plan, chosen: Choice, value: Value) -> Place:
     """Where an input is copied to because it is overwritten and needed afterwards."""
-    if chosen.separate:
+    if chosen.own:
         return Place(value, f"m{planned.buffers[0][value]}")
     return Place(value, "arena", planned.offsets[value])
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pycrograd_core.capture.program import Instruction
+
 from .places import Place, meet
 
 Span = tuple[str, int, int]
@@ -22,18 +24,27 @@ class Own:
 
 
 @dataclass(frozen=True, slots=True)
+class Eager:
+    """A step by the kernels of eager mode, on the matrices in these places."""
+
+    step: Instruction
+    operands: tuple[Place, ...]
+    result: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """`body` are the statements for tile number `t`, of `tiles`; `step` is the number of the step in a loop.
 
     `reads` and `writes` say which memory: two tasks may run at once if neither writes what the other touches. A task
-    with a kernel of its `own` has neither tiles nor a body.
+    with a launch of its `own` has neither tiles nor a body.
     """
 
     tiles: int
     body: str
     reads: tuple[Span, ...]
     writes: tuple[Span, ...]
-    own: Own | None = None
+    own: Own | Eager | None = None
 
     @property
     def bases(self) -> set[str]:
@@ -72,7 +83,7 @@ class Functions:
 def together(tasks: Sequence[Task], parameters: int) -> list[list[Task]]:
     """Tasks as groups in an order in which those of a group may run at once, each as soon as it can.
 
-    A group needs no more than so many parameters, and a kernel of its own is a group of its own.
+    A group needs no more than so many parameters, and a launch of its own is a group of its own.
     """
     levels: list[list[Task]] = []
     touched: dict[str, list[tuple[int, Task]]] = {}  # for each parameter, the tasks that need it, and their levels

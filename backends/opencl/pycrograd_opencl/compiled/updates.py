@@ -15,7 +15,6 @@ from .code import IN_TURN, Code, chained, literal, load, splat, store, vector
 from .places import SCALARS
 from .task import Task, spans
 
-WORK = 1 << 19  # multiplications of a tile: many times what it costs to begin one
 ELEMENTS = 1 << 13  # of a tile without a product
 FAR = 1024  # bytes from a row to the next: so far apart, rows share cache sets, and a column of them is copied
 HIGH = 48  # rows of a tile at least, where such a copy is made for it
@@ -60,7 +59,9 @@ class Update:
         summed = self._summed()
         work = summed * self.columns
         unit = min(self.code.registers, self.rows)
-        high = max(1, (WORK if self.gradient is not None else ELEMENTS) // max(1, work * unit)) * unit
+        high = (
+            max(1, (self.code.settings.tile if self.gradient is not None else ELEMENTS) // max(1, work * unit)) * unit
+        )
         if self._copies(self.widest):
             high = max(high, HIGH // unit * unit)
         count = -(-self.rows // high)
