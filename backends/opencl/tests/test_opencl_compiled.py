@@ -268,6 +268,16 @@ def test_an_update_from_what_was_made_of_indices_alone(matrix, dtype):
     np.testing.assert_allclose(w.numpy(), -np.eye(5)[labels].T @ g, atol=1e-5)
 
 
+def test_where_work_items_are_many_they_share_a_long_sequence(matrix, request):
+    x = np.random.default_rng(0).standard_normal((70, 1100))
+    step = capture(lambda x: ((x * x).sum(), x.max(axis=1)))
+    square, largest = step(Tensor(x))
+    assert square.item() == pytest.approx((x * x).sum(), rel=1e-5)
+    np.testing.assert_allclose(largest.numpy(), x.max(axis=1, keepdims=True), rtol=1e-6)
+    shared = any(isinstance(task.own, Eager) for task in matrix.schedules[-1].tasks)
+    assert shared == (request.node.callspec.params["matrix"] == "kernels of their own")
+
+
 @pytest.mark.slow
 def test_long_sums_keep_their_digits(matrix):
     x = np.full((300_000, 2), 0.1)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..devices import Device
 
 LONG = 1 << 15  # terms of a sum, from which on it is added up part by part: the generator's kernels do not
+ALONE = 1024  # elements that one work-item of a GPU reduces
 PRODUCTS = ("matmul", "linear")
 
 
@@ -81,6 +82,8 @@ class Choice:
             return Way.UPDATE if self._cpu and not self._is_large(body) else self._summed(body)
         if all(each.op.elementwise and each.op.name in ELEMENTWISE for each in body) and not _mixed(body):
             return Way.ELEMENTWISE
+        if not self._cpu and not self._grouped and any(map(_long, body)):
+            return None  # a kernel of eager mode has many work-items reduce one sequence
         if self._large(step, body):
             return self._summed(body)
         if len(body) == 1 and body[0].op.name == "matmul" and body[0].params.get("transpose_a"):
@@ -134,6 +137,11 @@ class Choice:
 def inner(step: Step) -> Sequence[Step]:
     """The steps of a sweep."""
     return step.body if isinstance(step, Region) and step.kind == "rows" else (step,)
+
+
+def _long(step: Instruction) -> bool:
+    """Whether many elements become one."""
+    return step.op.name in OVER_ROWS and step.inputs[0].size > ALONE * step.output.size
 
 
 def _row_local(step: Instruction) -> bool:
