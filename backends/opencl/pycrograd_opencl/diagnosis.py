@@ -13,9 +13,9 @@ from pycrograd_core.plugins import Finding
 
 from . import build_logs, icd, isolated, library, smoke
 from .build_logs import CPU_RUNTIME, Trouble
-from .cache import FOLDER, cache_folder
 from .device_files import device_files, gpus_without_runtime
 from .devices import DEVICE_VARIABLE, choose, devices, forbid, listing
+from .storage import FOLDER, cache_folder
 
 VARIABLES = {  # what each decides
     icd.VENDORS_VARIABLE: "where the loader looks for runtimes, and nowhere else",

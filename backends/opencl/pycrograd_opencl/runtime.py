@@ -13,7 +13,7 @@ from pyopencl.characterize import has_src_build_cache
 
 from pycrograd_core.errors import BackendError
 
-from .cache import BinaryCache, cache_folder
+from .cache import BinaryCache
 from .memory import Memory
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class Runtime:
         self.allocate = self.memory.allocate
         self.buffer = self.memory.buffer
         # PoCL and NVIDIA keep what they compile themselves; and a binary is all kernels compiled once more, to PoCL
-        folder = None if has_src_build_cache(device.handle) else cache_folder()
-        self._cache = BinaryCache(device, version("pycrograd-opencl"), folder)
+        keeps = not has_src_build_cache(device.handle)
+        self._cache = BinaryCache(device, version("pycrograd-opencl"), keeps)
         self._programs: dict[tuple[str, tuple[str, ...]], cl.Program] = {}
 
     def program(
@@ -88,7 +88,7 @@ class Runtime:
                 program = cl.Program(self.context, source).build(list(options), cache_dir=_NOWHERE)
         except cl.Error as error:
             raise self._failure(error) from error
-        if kept and self._cache.path(source, options):
+        if kept and self._cache.keeps:
             (binary,) = program.get_info(cl.program_info.BINARIES)
             self._cache.put(source, options, binary)
         return program

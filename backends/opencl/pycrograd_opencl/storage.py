@@ -1,12 +1,25 @@
-"""Small files in the folder of what may be lost: what was found out once, and would be again."""
+"""Files in the folder of what may be lost: what was found out once, and would be again.
+
+A file is written beside its place and then renamed, so two processes never see half of one.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import os
 import tempfile
 from pathlib import Path
 
-from .cache import cache_folder
+from platformdirs import user_cache_path
+
+FOLDER = "PYCROGRAD_OPENCL_CACHE"  # a folder, or `off`
+
+
+def cache_folder() -> Path | None:
+    """Where this process keeps files; None for nowhere."""
+    chosen = os.environ.get(FOLDER, "")
+    if chosen == "off":
+        return None
+    return Path(chosen) if chosen else user_cache_path("pycrograd") / "opencl"
 
 
 def read(name: str) -> bytes | None:
@@ -18,19 +31,18 @@ def read(name: str) -> bytes | None:
         return None
 
 
-def write(name: str, data: bytes) -> None:
-    """Write a file whole or, where it cannot be written, not at all: that loses nothing but time."""
+def write(name: str, data: bytes) -> OSError | None:
+    """Write a file whole or not at all, which loses nothing but time. Returns what was in the way, if it is not."""
     home = cache_folder()
     if home is None:
-        return
-    path, written = home / name, None
+        return None
+    path = home / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            written = Path(file.name)
-            file.write(data)
-        written.replace(path)
-    except OSError:
-        if written is not None:
-            with contextlib.suppress(OSError):
-                written.unlink()
+        with tempfile.TemporaryDirectory(dir=path.parent) as beside:
+            written = Path(beside) / "written"
+            written.write_bytes(data)
+            written.replace(path)
+    except OSError as error:
+        return error
+    return None

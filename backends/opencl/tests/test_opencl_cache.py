@@ -3,14 +3,17 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
+from unittest.mock import Mock
 
 import pyopencl as cl
 import pytest
 
 from pycrograd_core.errors import BackendError
-from pycrograd_opencl import runtime
-from pycrograd_opencl.cache import FOLDER, BinaryCache, cache_folder
+from pycrograd_opencl import runtime, storage
+from pycrograd_opencl.cache import BinaryCache
 from pycrograd_opencl.runtime import OPTIONS, Runtime
+from pycrograd_opencl.storage import FOLDER, cache_folder
 
 SOURCE = "__kernel void answer(__global int *y) { y[0] = 42; }"
 USE = """
@@ -101,8 +104,8 @@ def test_a_bad_entry_is_replaced(pocl, folder, building, damage):
     (entry,) = folder.iterdir()
     good = entry.read_bytes()
     if damage == "of another device":
-        cache = BinaryCache(pocl, "", folder)
-        cache.path = lambda source, options: entry
+        cache = BinaryCache(pocl, "")
+        cache.name = lambda source, options: entry.name
         cache.put(SOURCE, (), b"no binary of this driver")
     else:
         entry.write_bytes({"empty": b"", "cut": good[: len(good) // 2], "changed": good[:-1] + b"!"}[damage])
@@ -112,16 +115,16 @@ def test_a_bad_entry_is_replaced(pocl, folder, building, damage):
     assert building == [SOURCE, SOURCE]
 
 
-def test_what_the_key_holds(pocl, tmp_path):
-    def path(source=SOURCE, options=OPTIONS, version="1", **changes):
-        return BinaryCache(replace(pocl, **changes), version, tmp_path).path(source, options)
+def test_what_the_key_holds(pocl):
+    def name(source=SOURCE, options=OPTIONS, version="1", **changes):
+        return BinaryCache(replace(pocl, **changes), version).name(source, options)
 
     others = [
-        path(source=SOURCE + " "), path(options=(*OPTIONS, "-DX")), path(version="2"), path(name="another"),
-        path(driver="9.9"), path(platform="another"), path(version="OpenCL 9"), path(vendor="another"),
+        name(source=SOURCE + " "), name(options=(*OPTIONS, "-DX")), name(version="2"), name(name="another"),
+        name(driver="9.9"), name(platform="another"), name(version="OpenCL 9"), name(vendor="another"),
     ]  # fmt: skip
-    assert len({path(), *others}) == 1 + len(others)
-    assert path(index=7, memory=1) == path()
+    assert len({name(), *others}) == 1 + len(others)
+    assert name(index=7, memory=1) == name()
 
 
 def test_a_folder_that_cannot_be_written(pocl, monkeypatch, tmp_path, building, caplog):
@@ -133,6 +136,15 @@ def test_a_folder_that_cannot_be_written(pocl, monkeypatch, tmp_path, building, 
     (message,) = caplog.messages
     assert "are not kept" in message
     assert str(tmp_path / "file") in message
+
+
+@pytest.mark.parametrize("step", ["write_bytes", "replace"])
+def test_what_cannot_be_written_leaves_nothing_behind(folder, monkeypatch, step):
+    assert storage.write("one", b"whole") is None
+    monkeypatch.setattr(Path, step, Mock(side_effect=OSError("no space left")))
+    assert str(storage.write("one", b"half")) == "no space left"
+    assert list(folder.iterdir()) == [folder / "one"]
+    assert storage.read("one") == b"whole"
 
 
 def test_a_source_that_does_not_build(pocl, folder):

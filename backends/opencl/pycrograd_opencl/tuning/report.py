@@ -9,11 +9,11 @@ from pycrograd_core.capture.passes import optimise
 from pycrograd_core.capture.program import Program
 from pycrograd_core.errors import BackendError
 from pycrograd_core.plugins import Tuned
-from pycrograd_opencl.cache import cache_folder
 from pycrograd_opencl.devices import choose
 from pycrograd_opencl.gemm.choice import Parameters
 from pycrograd_opencl.gemm.product import WIDTHS, Product
 from pycrograd_opencl.runtime import runtime_of
+from pycrograd_opencl.storage import cache_folder
 
 from .search import search
 from .store import keep
