@@ -7,11 +7,10 @@ device has an instruction for it: `fma` where it has none is a slow function.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from struct import Struct
 from typing import Any
+
+from .c_types import CType
 
 _AT_LEAST = "(({low} > {0}) | ({low} != {low}) ? {low} : {0})"
 
@@ -51,30 +50,15 @@ CONSTANTS = frozenset({"flat", "one", "zero"})  # of the expressions, by the typ
 
 _FLAT = {"int": 0, "float": 10.0, "double": 20.0}  # beyond, tanh is ±1, which not every library quite reaches
 
-_SINGLE = Struct("f")
-
-
-@dataclass(frozen=True)
-class CType:
-    """A type of OpenCL C: `lanes` numbers of type `scalar`."""
-
-    scalar: str
-    lanes: int = 1
-
-    @property
-    def name(self) -> str:
-        """As it is written: `float`, `double4`."""
-        return self.scalar if self.lanes == 1 else f"{self.scalar}{self.lanes}"
-
 
 def expression(op: str, operands: Sequence[str], params: Mapping[str, Any], ctype: CType) -> str:
     """The op applied to operands of `ctype`, each a name or a parenthesised expression; in parentheses itself.
 
     A parameter is a number, or a name that holds one as `ctype`.
     """
-    names = {name: _literal(value, ctype) for name, value in numbers(op, params).items()}
-    constants = {"one": number(1.0, ctype), "zero": number(0.0, ctype), "flat": number(_FLAT[ctype.scalar], ctype)}
-    return f"({EXPRESSIONS[op].format(*operands, **constants, **names)})"
+    values = {"one": 1.0, "zero": 0.0, "flat": _FLAT[ctype.scalar], **numbers(op, params)}
+    written = {name: value if isinstance(value, str) else ctype.number(value) for name, value in values.items()}
+    return f"({EXPRESSIONS[op].format(*operands, **written)})"
 
 
 def numbers(op: str, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,39 +68,3 @@ def numbers(op: str, params: Mapping[str, Any]) -> dict[str, Any]:
     if op == "dropout" and "rate" in params:
         return {"scale": 1.0 / (1.0 - params["rate"])}
     return dict(params)
-
-
-def number(value: float, ctype: CType) -> str:
-    """A number, rounded to `ctype`, as a literal of exactly that value in every lane."""
-    literal = _scalar(value, ctype.scalar)
-    return literal if ctype.lanes == 1 else f"({ctype.name})({literal})"
-
-
-def preamble(ctype: CType) -> str:
-    """What stands at the head of a source that uses `ctype`."""
-    return "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n" if ctype.scalar == "double" else ""
-
-
-def _literal(value: Any, ctype: CType) -> str:
-    return value if isinstance(value, str) else number(value, ctype)
-
-
-def _scalar(value: float, scalar: str) -> str:
-    if scalar == "int":
-        return str(int(value)) if value >= 0 else f"({int(value)})"
-    rounded = _single(value) if scalar == "float" else float(value)
-    if math.isnan(rounded):
-        return f"(({scalar})NAN)"
-    if math.isinf(rounded):
-        return f"(({scalar}){'-' if rounded < 0 else ''}INFINITY)"
-    literal = rounded.hex() + ("f" if scalar == "float" else "")
-    return f"({literal})" if literal.startswith("-") else literal
-
-
-def _single(value: float) -> float:
-    """The number as float32 holds it, infinite beyond its range."""
-    try:
-        rounded: float = _SINGLE.unpack(_SINGLE.pack(value))[0]
-    except OverflowError:
-        return math.copysign(math.inf, value)
-    return rounded

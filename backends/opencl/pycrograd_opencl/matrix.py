@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pyopencl as cl
 
+from pycrograd_core.capture.program import WIDTHS
 from pycrograd_core.matrix import HostBuffer, Matrix
 from pycrograd_core.op import INDEX_DTYPE
 from pycrograd_core.ops.shapes import broadcast
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from pycrograd_core.errors import Shape
 
     from .devices import Device
-
-BYTES = {"float32": 4, "float64": 8, "int32": 4}
 
 _classes: dict[Device, type[OpenCLMatrix]] = {}
 _lock = threading.Lock()
@@ -81,7 +80,7 @@ class OpenCLMatrix(Matrix):
     @classmethod
     def empty(cls, rows: int, cols: int, dtype: str) -> Any:
         """A matrix of whatever the memory holds."""
-        return cls(cls.runtime.allocate(rows * cols * BYTES[dtype]), (rows, cols), dtype)
+        return cls(cls.runtime.allocate(rows * cols * WIDTHS[dtype]), (rows, cols), dtype)
 
     @classmethod
     def eager(cls, dtype: str) -> Kernels:
@@ -365,7 +364,7 @@ def _unpickled(label: str, values: bytes, rows: int, cols: int, dtype: str) -> O
 
 def _word(value: float, dtype: str) -> int:
     """The bits of a number."""
-    word: int = np.array(value, dtype).view(f"u{BYTES[dtype]}").item()
+    word: int = np.array(value, dtype).view(f"u{WIDTHS[dtype]}").item()
     return word
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pyopencl as cl
 import pytest
 
+from pycrograd_opencl.c_types import CType, preamble
 from pycrograd_opencl.eager.elementwise import arity
-from pycrograd_opencl.expressions import ELEMENTWISE, CType, expression, number, preamble
+from pycrograd_opencl.expressions import ELEMENTWISE, expression
 from pycrograd_opencl.runtime import runtime_of
 
 VALUES = [0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 0.3, -0.7, 100.0, -100.0, 1e30, -1e30, 1e-30, inf, -inf, nan]
@@ -65,11 +66,10 @@ def source(scalar, lanes):
     kernels = [preamble(ctype)]
     for op in ELEMENTWISE:
         names = [f"x{i}" for i in range(arity(op))]
-        pointers = ", ".join(f"__global {ctype.name} *{name}" for name in names)
+        pointers = ", ".join(f"__global {ctype} *{name}" for name in names)
         applied = expression(op, [f"{name}[i]" for name in names], PARAMS.get(op, {}), ctype)
         kernels.append(
-            f"__kernel void of_{op}(__global {ctype.name} *y, {pointers})"
-            f"{{ int i = get_global_id(0); y[i] = {applied}; }}"
+            f"__kernel void of_{op}(__global {ctype} *y, {pointers}){{ int i = get_global_id(0); y[i] = {applied}; }}"
         )
     return "\n".join(kernels)
 
@@ -110,8 +110,8 @@ def test_an_expression_of_numbers_and_of_vectors(pocl, op, scalar):
 def test_a_literal_is_exactly_the_number(pocl, scalar):
     values = [0.0, -0.0, 1.0, -2.5, 0.1, 1 / 3, 1e-45, 5e-324, 1e300, -1e300, inf, -inf, nan]
     one, four = CType(scalar), CType(scalar, 4)
-    lines = [f"y[{i}] = {number(value, one)};" for i, value in enumerate(values)]
-    lines += [f"vstore4({number(value, four)}, {i}, z);" for i, value in enumerate(values)]
+    lines = [f"y[{i}] = {one.number(value)};" for i, value in enumerate(values)]
+    lines += [f"vstore4({four.number(value)}, {i}, z);" for i, value in enumerate(values)]
     pointers = f"__global {scalar} *y, __global {scalar} *z"
     text = f"{preamble(one)}__kernel void literals({pointers}) {{ {' '.join(lines)} }}"
     runtime, dtype = runtime_of(pocl), SCALARS[scalar]
@@ -129,7 +129,7 @@ def test_a_literal_is_exactly_the_number(pocl, scalar):
 
 
 def test_whole_numbers():
-    assert (number(3.0, CType("int")), number(-3, CType("int", 4))) == ("3", "(int4)((-3))")
+    assert (CType("int").number(3.0), CType("int", 4).number(-3)) == ("3", "(int4)((-3))")
 
 
 @pytest.mark.parametrize("scalar", SCALARS)

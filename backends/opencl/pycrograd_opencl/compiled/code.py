@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from pycrograd_core.capture.program import Instruction, Value
 
-from ..expressions import CType, expression, number
-from .places import SCALARS, Place
+from ..c_types import CType
+from ..expressions import expression
+from .places import Place
 from .settings import Settings
 from .task import Functions
 
@@ -39,38 +40,17 @@ class Code:
         return max(1, self.lanes // 2) if dtype == "float64" else self.lanes
 
 
-def vector(scalar: str, lanes: int) -> str:
-    """The type of a vector."""
-    return CType(scalar, lanes).name
-
-
-def load(lanes: int, address: str) -> str:
-    """A vector from memory, aligned as its elements are."""
-    return f"vload{lanes}(0, {address})" if lanes > 1 else f"*({address})"
-
-
-def store(lanes: int, value: str, address: str) -> str:
-    """The statement that writes a vector."""
-    return f"vstore{lanes}({value}, 0, {address});" if lanes > 1 else f"*({address}) = {value};"
-
-
-def splat(value: str, scalar: str, lanes: int) -> str:
-    """A number in every lane."""
-    return f"(({vector(scalar, lanes)})({value}))" if lanes > 1 else f"({value})"
-
-
-def literal(value: float, dtype: str, lanes: int) -> str:
-    """A constant in every lane."""
-    return number(value, CType(SCALARS[dtype], lanes))
+def applied(
+    step: Instruction, names: dict[Value, str], operand: Callable[[Value], str], ctype: CType, name: str
+) -> str:
+    """The line for an elementwise step. `names` knows what is in variables, and gets the step's result."""
+    operands = [names.get(value) or operand(value) for value in step.inputs]
+    names[step.output] = name
+    return f"const {ctype} {name} = {expression(step.op.name, operands, step.params, ctype)};"
 
 
 def chained(
     steps: Sequence[Instruction], names: dict[Value, str], operand: Callable[[Value], str], ctype: CType, prefix: str
 ) -> list[str]:
-    """Lines for elementwise steps, one after the other. `names` knows what is in variables, and gets their results."""
-    lines = []
-    for position, step in enumerate(steps):
-        operands = [names.get(value) or operand(value) for value in step.inputs]
-        name = names[step.output] = f"{prefix}{position}"
-        lines.append(f"const {ctype.name} {name} = {expression(step.op.name, operands, step.params, ctype)};")
-    return lines
+    """Lines for elementwise steps, one after the other."""
+    return [applied(step, names, operand, ctype, f"{prefix}{position}") for position, step in enumerate(steps)]

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 from pycrograd_core.capture.program import Instruction, Value
 
-from ..expressions import ELEMENTWISE, CType
-from .code import IN_TURN, Code, chained, literal, load, splat, store
-from .places import SCALARS, Place
+from ..c_types import SCALARS, CType
+from ..expressions import ELEMENTWISE
+from .code import IN_TURN, Code, chained
+from .places import Place
 from .task import Task, spans
 
 ELEMENTS = 1 << 13  # of a tile of vectors
@@ -23,10 +24,10 @@ def elementwise(code: Code, steps: Sequence[Instruction], outputs: Sequence[Valu
         rows, columns = 1, rows * columns  # it makes no difference where a row ends
 
     def tile(width: int) -> list[str]:
-        kind, names = CType(SCALARS[dtype], width), dict[Value, str]()
-        lines = chained(steps, names, lambda value: _operand(code, value, width, rows, columns), kind, "e")
+        kind, names = CType.of(dtype, width), dict[Value, str]()
+        lines = chained(steps, names, lambda value: _operand(code, value, kind, rows, columns), kind, "e")
         places = [(names[value], f"{code.places[value].text} + (size_t)r * {columns} + c") for value in outputs]
-        return lines + [store(width, name, place) for name, place in places]
+        return lines + [kind.store(name, place) for name, place in places]
 
     places = code.places
     return _tiled(code.width(dtype), rows, columns, tile, [places[v] for v in inputs], [places[v] for v in outputs])
@@ -36,13 +37,13 @@ def summed(code: Code, steps: Sequence[Instruction], outputs: Sequence[Value]) -
     """A product or a sum over rows, and what follows it: each element is summed by one work-item."""
     first, *chain = sorted(steps, key=lambda step: step.op.name in ELEMENTWISE)
     rows, columns = first.output.shape
-    kind = CType(SCALARS[first.output.dtype])
+    kind = CType.of(first.output.dtype)
     inputs = _outside(code, steps)
     names = {first.output: "a"}
-    lines = [f"const int r = t / {columns}, c = t % {columns};", f"{kind.name} a = 0;", *_sum(code, first)]
+    lines = [f"const int r = t / {columns}, c = t % {columns};", f"{kind} a = 0;", *_sum(code, first)]
     if first.op.name == "linear":
         lines.append(f"a += {code.places[first.inputs[2]].text}[c];")
-    lines += chained(chain, names, lambda value: _operand(code, value, 1, rows, columns), kind, "e")
+    lines += chained(chain, names, lambda value: _operand(code, value, kind, rows, columns), kind, "e")
     lines += [f"{code.places[value].text}[(size_t)r * {columns} + c] = {names[value]};" for value in outputs]
     places = code.places
     reads = spans([places[value] for value in inputs])
@@ -79,7 +80,8 @@ def copy(code: Code, source: Place, target: Place) -> Task:
     """The same values in other memory."""
 
     def tile(width: int) -> list[str]:
-        return [store(width, load(width, f"{source.text} + c"), f"{target.text} + c")]
+        kind = CType(source.scalar, width)
+        return [kind.store(kind.load(f"{source.text} + c"), f"{target.text} + c")]
 
     return _tiled(code.width(source.value.dtype), 1, source.value.size, tile, [source], [target])
 
@@ -89,7 +91,8 @@ def fill(code: Code, value: float, target: Place) -> Task:
     dtype = target.value.dtype
 
     def tile(width: int) -> list[str]:
-        return [store(width, literal(value, dtype, width), f"{target.text} + c")]
+        kind = CType.of(dtype, width)
+        return [kind.store(kind.number(value), f"{target.text} + c")]
 
     return _tiled(code.width(dtype), 1, target.value.size, tile, [], [target])
 
@@ -131,14 +134,14 @@ def _tiled(
     return Task(across * -(-rows // high), "\n".join(body), spans(reads), spans(writes))
 
 
-def _operand(code: Code, value: Value, width: int, rows: int, columns: int) -> str:
+def _operand(code: Code, value: Value, kind: CType, rows: int, columns: int) -> str:
     """A value at row `r` and from column `c` on."""
     if value in code.numbers:
-        return literal(code.numbers[value], value.dtype, width)
+        return kind.number(code.numbers[value])
     place = code.places[value]
     if value.shape == (1, 1):
-        return splat(f"{place.text}[0]", place.scalar, width)
+        return kind.splat(f"{place.text}[0]")
     if rows > 1 and value.shape[1] == 1:
-        return splat(f"{place.text}[r]", place.scalar, width)
+        return kind.splat(f"{place.text}[r]")
     row = f"(size_t)r * {columns} + " if rows > 1 and value.shape[0] > 1 else ""
-    return f"({load(width, f'{place.text} + {row}c')})"
+    return f"({kind.load(f'{place.text} + {row}c')})"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pycrograd_core.capture.program import WIDTHS, Value
 
-SCALARS = {"float32": "float", "float64": "double", "int32": "int"}  # dtype -> type of OpenCL C
+from ..c_types import SCALARS
 
 
 @dataclass(frozen=True, slots=True)

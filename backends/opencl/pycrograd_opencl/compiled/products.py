@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from pycrograd_core.capture.program import Instruction, Value
 
-from ..expressions import ELEMENTWISE, CType
+from ..c_types import CType
+from ..expressions import ELEMENTWISE
 from ..gemm import Product, generate
-from .code import Code, chained, literal
-from .places import SCALARS
+from .code import Code, chained
 from .task import Own, Task, spans
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ def product(code: Code, device: Device, steps: Sequence[Instruction], outputs: S
     a, b = first.inputs[:2]
     turned_a, turned_b = bool(first.params.get("transpose_a")), bool(first.params.get("transpose_b"))
     dtype = first.output.dtype
-    kind = CType(SCALARS[dtype])
+    kind = CType.of(dtype)
     given: dict[Value, str] = {}
     lines: list[str] = []
 
     def operand(value: Value) -> str:
         if value in code.numbers:
-            return literal(code.numbers[value], dtype, 1)
+            return kind.number(code.numbers[value])
         name = given.setdefault(value, f"q{len(given)}")
         row = "row" if value.shape[0] > 1 else "0"
         column = "col" if value.shape[1] > 1 else "0"
@@ -38,7 +38,7 @@ def product(code: Code, device: Device, steps: Sequence[Instruction], outputs: S
     names = {first.output: "value"}
     if first.op.name == "linear":
         names[first.output] = "sum"
-        lines.append(f"const {kind.name} sum = value + {operand(first.inputs[2])};")
+        lines.append(f"const {kind} sum = value + {operand(first.inputs[2])};")
     lines += chained(chain, names, operand, kind, "z")
     memory = {code.places[value].span: name for value, name in given.items()}
     new = [value for value in outputs if code.places[value].span not in memory]
@@ -46,7 +46,7 @@ def product(code: Code, device: Device, steps: Sequence[Instruction], outputs: S
     for value in outputs:  # what is overwritten has one name, so that the compiler need not wonder
         target = targets.get(value) or memory[code.places[value].span]
         lines.append(f"{target}[(size_t)row * COLS + col] = {names[value]};")
-    parameters = [f"__global {kind.name}* {name}" for name in (*given.values(), *targets.values())]
+    parameters = [f"__global {kind}* {name}" for name in (*given.values(), *targets.values())]
     inner = a.shape[0] if turned_a else a.shape[1]
     shape = Product(*first.output.shape, inner, turned_a, turned_b, dtype, tuple(parameters), " ".join(lines))
     launch = generate(shape, device)

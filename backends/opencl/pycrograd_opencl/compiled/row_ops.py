@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from pycrograd_core.capture.program import Instruction, Region, Step, Value, flat
 
+from ..c_types import SCALARS, CType
 from ..expressions import ELEMENTWISE, expression
-from .code import IN_TURN, Code, literal, load, store, vector
+from .code import IN_TURN, Code, applied
 from .layout import Rows, into_lanes
-from .places import SCALARS
 from .row_products import lane_product
 from .rows import COMBINE, NEUTRAL, Sweep
 
@@ -122,19 +122,15 @@ def _elementwise(sweep: Sweep, body: Sequence[Instruction], outputs: Sequence[Va
             if found[0] and COMBINE[step.op.name] == "add":
                 parts.append(f"r{number}")
             if step.output in targets:
-                after.append(store(sweep.lanes, f"r{number}", targets[step.output]))
+                after.append(sweep.ctype.store(f"r{number}", targets[step.output]))
             continue
-        operands = [names.get(value) or sweep.operand(value, "c") for value in step.inputs]
-        name = names[step.output] = f"e{number}"
-        within.append(
-            f"const {sweep.ctype.name} {name} = {expression(step.op.name, operands, step.params, sweep.ctype)};"
-        )
+        within.append(applied(step, names, lambda value: sweep.operand(value, "c"), sweep.ctype, f"e{number}"))
         if step.output in targets:
-            within.append(store(sweep.lanes, name, f"{targets[step.output]} + c * {sweep.lanes}"))
-    sweep.say("{", *before, *_over_columns(columns, sweep.ctype.name, within, parts), *after, "}")
+            within.append(sweep.ctype.store(names[step.output], f"{targets[step.output]} + c * {sweep.lanes}"))
+    sweep.say("{", *before, *_over_columns(columns, sweep.ctype, within, parts), *after, "}")
 
 
-def _over_columns(columns: int, kind: str, within: Sequence[str], sums: Sequence[str]) -> list[str]:
+def _over_columns(columns: int, kind: CType, within: Sequence[str], sums: Sequence[str]) -> list[str]:
     """The loop over columns `c`. Long sums are made of parts, so that they lose no digits."""
     if columns <= IN_TURN or not sums:
         return [f"for (int c = 0; c < {columns}; c++) {{", *within, "}"]
@@ -164,10 +160,10 @@ def _reduced(
         scale = 1.0 / x.shape[0] if kind == "mean" else 1.0
         return [], sweep.reduction(step.output, kind, operand, "c", scale), []
     combined = expression(COMBINE[kind], [name, operand], {}, sweep.ctype)
-    before = [f"{sweep.ctype.name} {name} = {literal(NEUTRAL[kind], sweep.dtype, sweep.lanes)};"]
+    before = [f"{sweep.ctype} {name} = {sweep.ctype.number(NEUTRAL[kind])};"]
     within = [f"{name} = {combined};"]
     if axis == 1:
-        share = literal(1.0 / x.shape[1], sweep.dtype, sweep.lanes)
+        share = sweep.ctype.number(1.0 / x.shape[1])
         return before, within, [f"{name} = {name} * {share};"] if kind == "mean" else []
     scale_all = 1.0 / (x.shape[0] * x.shape[1]) if kind == "mean" else 1.0
     return before, within, sweep.reduction(step.output, kind, name, "0", scale_all)
@@ -182,34 +178,26 @@ for _name in OVER_ROWS:
 
 def _greatest(sweep: Sweep, x: str, columns: int) -> list[str]:
     """Lines that leave the greatest of each row in `most`. A nan may or may not win: it comes back with `exp`."""
-    lanes = sweep.lanes
+    kind = sweep.ctype
     return [
-        f"{sweep.ctype.name} most = {load(lanes, x)};",
-        f"for (int c = 1; c < {columns}; c++) most = fmax(most, {load(lanes, f'{x} + c * {lanes}')});",
+        f"{kind} most = {kind.load(x)};",
+        f"for (int c = 1; c < {columns}; c++) most = fmax(most, {kind.load(f'{x} + c * {kind.lanes}')});",
     ]
 
 
 def _softmax(sweep: Sweep, step: Instruction) -> None:
-    columns, lanes, kind = step.output.shape[1], sweep.lanes, sweep.ctype.name
+    columns, kind = step.output.shape[1], sweep.ctype
     x, y = sweep.lane(step.inputs[0]), sweep.new(step.output)
-    at = f"c * {lanes}"
-    sweep.say("{", *_greatest(sweep, x, columns), f"{kind} total = {literal(0.0, sweep.dtype, lanes)};")
-    sweep.say(f"for (int c = 0; c < {columns}; c++) {{", f"const {kind} z = {load(lanes, f'{x} + {at}')} - most;")
+    at_x, at_y = f"{x} + c * {sweep.lanes}", f"{y} + c * {sweep.lanes}"
+    sweep.say("{", *_greatest(sweep, x, columns), f"{kind} total = {kind.number(0.0)};")
+    sweep.say(f"for (int c = 0; c < {columns}; c++) {{", f"const {kind} z = {kind.load(at_x)} - most;")
     if step.op.name == "softmax":
-        sweep.say("const " + kind + " e = exp(z);", "total += e;", store(lanes, "e", f"{y} + {at}"), "}")
-        sweep.say(
-            f"for (int c = 0; c < {columns}; c++) {{",
-            store(lanes, f"{load(lanes, f'{y} + {at}')} / total", f"{y} + {at}"),
-            "}",
-        )
+        sweep.say(f"const {kind} e = exp(z);", "total += e;", kind.store("e", at_y), "}")
+        finished = f"{kind.load(at_y)} / total"
     else:
-        sweep.say("total += exp(z);", store(lanes, "z", f"{y} + {at}"), "}", "total = log(total);")
-        sweep.say(
-            f"for (int c = 0; c < {columns}; c++) {{",
-            store(lanes, f"{load(lanes, f'{y} + {at}')} - total", f"{y} + {at}"),
-            "}",
-        )
-    sweep.say("}")
+        sweep.say("total += exp(z);", kind.store("z", at_y), "}", "total = log(total);")
+        finished = f"{kind.load(at_y)} - total"
+    sweep.say(f"for (int c = 0; c < {columns}; c++) {{", kind.store(finished, at_y), "}", "}")
 
 
 EMITTERS["softmax"] = EMITTERS["log_softmax"] = _softmax
@@ -219,17 +207,17 @@ def _cross_entropy(sweep: Sweep, body: Sequence[Instruction], outputs: Sequence[
     """Losses, gradients and counts of the same logits and labels: the exponentials are computed once."""
     logits, labels = body[0].inputs[-2:]
     rows, columns = logits.shape
-    lanes, kind, dtype = sweep.lanes, sweep.ctype.name, sweep.dtype
+    lanes, kind = sweep.lanes, sweep.ctype
     z, label = sweep.lane(logits), sweep.lane(labels)
     gradients = [step for step in body if step.op.name == "cross_entropy_gradient"]
     losses = [step for step in body if step.op.name == "cross_entropy"]
     counts = [step for step in body if step.op.name == "count_correct"]
     targets = [sweep.new(step.output) for step in gradients]
-    mask = vector("long" if dtype == "float64" and lanes > 1 else "int", lanes)
-    at, at_z = f"c * {lanes}", load(lanes, f"{z} + c * {lanes}")
+    mask = CType("long" if sweep.dtype == "float64" and lanes > 1 else "int", lanes)
+    at, at_z = f"c * {lanes}", kind.load(f"{z} + c * {lanes}")
     here = f"wanted == ({mask})(c)"
-    convert = f"convert_{mask}({load(lanes, label)})" if lanes > 1 else load(lanes, label)
-    zero = literal(0.0, dtype, lanes)
+    convert = f"convert_{mask}({mask.load(label)})" if lanes > 1 else mask.load(label)
+    zero, one = kind.number(0.0), kind.number(1.0)
     sweep.say("{", f"const {mask} wanted = {convert};", *_greatest(sweep, z, columns))
     sweep.say(f"{kind} total = {zero};", f"{kind} chosen = {zero};")
     sweep.say(
@@ -237,7 +225,7 @@ def _cross_entropy(sweep: Sweep, body: Sequence[Instruction], outputs: Sequence[
     )
     sweep.say("total += e;", f"chosen = {here} ? x : chosen;")
     if targets:
-        sweep.say(store(lanes, "e", f"{targets[0]} + {at}"))
+        sweep.say(kind.store("e", f"{targets[0]} + {at}"))
     sweep.say("}")
     for step in losses:
         sweep.say(f"const {kind} loss_{id_of(step, body)} = log(total) - chosen;")
@@ -246,14 +234,9 @@ def _cross_entropy(sweep: Sweep, body: Sequence[Instruction], outputs: Sequence[
         _count(sweep, step, z, columns, mask, f"hit_{id_of(step, body)}")
     for number, step in reversed(list(enumerate(gradients))):
         g = sweep.operand(step.inputs[0], "0")
-        one = literal(1.0, dtype, lanes)
-        sweep.say(
-            "{",
-            f"const {kind} g = {g} * {literal(1.0 / rows, dtype, lanes)};",
-            f"for (int c = 0; c < {columns}; c++) {{",
-        )
-        e = load(lanes, f"{targets[0]} + {at}")
-        sweep.say(store(lanes, f"({e} / total - ({here} ? {one} : {zero})) * g", f"{targets[number]} + {at}"), "}", "}")
+        sweep.say("{", f"const {kind} g = {g} * {kind.number(1.0 / rows)};", f"for (int c = 0; c < {columns}; c++) {{")
+        e = kind.load(f"{targets[0]} + {at}")
+        sweep.say(kind.store(f"({e} / total - ({here} ? {one} : {zero})) * g", f"{targets[number]} + {at}"), "}", "}")
     sweep.say("}")
 
 
@@ -262,16 +245,15 @@ def id_of(step: Instruction, body: Sequence[Instruction]) -> int:
     return list(body).index(step)
 
 
-def _count(sweep: Sweep, step: Instruction, z: str, columns: int, mask: str, name: str) -> None:
+def _count(sweep: Sweep, step: Instruction, z: str, columns: int, mask: CType, name: str) -> None:
     """How many rows have their first greatest logit, or first nan, at the label."""
-    lanes, kind = sweep.lanes, sweep.ctype.name
-    at = load(lanes, f"{z} + c * {lanes}")
-    sweep.say(f"{kind} {name}_best = {load(lanes, z)};", f"{mask} {name}_at = ({mask})(0);")
+    kind = sweep.ctype
+    at = kind.load(f"{z} + c * {kind.lanes}")
+    sweep.say(f"{kind} {name}_best = {kind.load(z)};", f"{mask} {name}_at = ({mask})(0);")
     sweep.say(f"for (int c = 1; c < {columns}; c++) {{", f"const {kind} x = {at};")
     sweep.say(f"const {mask} better = (x > {name}_best) | ((x != x) & ({name}_best == {name}_best));")
     sweep.say(f"{name}_best = better ? x : {name}_best;", f"{name}_at = better ? ({mask})(c) : {name}_at;", "}")
-    one, zero = literal(1.0, sweep.dtype, lanes), literal(0.0, sweep.dtype, lanes)
-    sweep.say(f"const {kind} {name} = {name}_at == wanted ? {one} : {zero};")
+    sweep.say(f"const {kind} {name} = {name}_at == wanted ? {kind.number(1.0)} : {kind.number(0.0)};")
     sweep.say(*sweep.reduction(step.output, "sum", name, "0", 1.0))
 
 

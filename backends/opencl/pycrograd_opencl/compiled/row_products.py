@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pycrograd_core.capture.program import Instruction, Value
 
-from .code import chained, literal, load, splat, store
+from .code import chained
 
 if TYPE_CHECKING:
     from .rows import Sweep
@@ -75,8 +75,8 @@ class _Product:
 
     def _tile(self, width: int) -> list[str]:
         sweep = self.sweep
-        lanes, kind = sweep.lanes, sweep.ctype.name
-        zero = literal(0.0, sweep.dtype, lanes)
+        lanes, kind = sweep.lanes, sweep.ctype
+        zero = kind.number(0.0)
         waiting = next(iter(self.targets.values()))
         sums = [f"{waiting} + (n + {i}) * {lanes}" for i in range(width)]
         lines = [f"{kind} a{i} = {zero};" for i in range(width)]
@@ -84,14 +84,14 @@ class _Product:
             lines += [f"__global const {sweep.scalar}* w{i} = w + (size_t)(n + {i}) * inner;" for i in range(width)]
         else:
             lines.append(f"__global const {sweep.scalar}* v = w + (size_t)k0 * columns + n;")
-        lines += ["for (int k = k0; k < k1; k++) {", f"const {kind} s = {load(lanes, f'x + (size_t)k * {lanes}')};"]
+        lines += ["for (int k = k0; k < k1; k++) {", f"const {kind} s = {kind.load(f'x + (size_t)k * {lanes}')};"]
         for i in range(width):
             weight = f"w{i}[k]" if self.transposed else f"v[{i}]"
-            lines.append(f"a{i} = fma({splat(weight, sweep.scalar, lanes)}, s, a{i});")
+            lines.append(f"a{i} = fma({kind.splat(weight)}, s, a{i});")
         lines += ([] if self.transposed else ["v += columns;"]) + ["}"]
         if self.depth:
-            added = [f"a{i} += {load(lanes, place)};" for i, place in enumerate(sums)]
-            kept = [store(lanes, f"a{i}", place) for i, place in enumerate(sums)]
+            added = [f"a{i} += {kind.load(place)};" for i, place in enumerate(sums)]
+            kept = [kind.store(f"a{i}", place) for i, place in enumerate(sums)]
             lines += ["if (k0) {", *added, "}", "if (k1 < inner) {", *kept, "continue;", "}"]
         for i in range(width):
             lines += self._finished(i)
@@ -105,7 +105,7 @@ class _Product:
             lines.append(f"a{i} += {self._operand(self.product.inputs[2], at)};")
         lines += chained(self.chain, names, lambda value: self._operand(value, at), sweep.ctype, f"b{i}_")
         return lines + [
-            store(sweep.lanes, names[value], f"{target} + ({at}) * {sweep.lanes}")
+            sweep.ctype.store(names[value], f"{target} + ({at}) * {sweep.lanes}")
             for value, target in self.targets.items()
         ]
 
@@ -127,11 +127,11 @@ class _Product:
     def _operand(self, value: Value, column: str) -> str:
         sweep = self.sweep
         if value in sweep.code.numbers:
-            return literal(sweep.code.numbers[value], sweep.dtype, sweep.lanes)
+            return sweep.ctype.number(sweep.code.numbers[value])
         name, at = self._given[value], column if value.shape[1] > 1 else "0"
         if sweep.is_local(value):
-            return f"({load(sweep.lanes, f'{name} + ({at}) * {sweep.lanes}')})"
-        return splat(f"{name}[{at}]", sweep.scalar, sweep.lanes)
+            return f"({sweep.ctype.load(f'{name} + ({at}) * {sweep.lanes}')})"
+        return sweep.ctype.splat(f"{name}[{at}]")
 
 
 def tiles(columns: int, most: int) -> list[tuple[int, int]]:

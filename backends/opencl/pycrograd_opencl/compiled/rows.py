@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pycrograd_core.capture.program import WIDTHS, Step, Value
 from pycrograd_core.op import INDEX_DTYPE
 
-from ..expressions import CType, expression
-from .code import IN_TURN, Code, literal, load, splat, vector
+from ..c_types import SCALARS, CType
+from ..expressions import expression
+from .code import IN_TURN, Code
 from .layout import Rows, into_lanes, into_rows
-from .places import SCALARS, pointer
+from .places import pointer
 from .task import Span, Task, spans
 
 ALIGNED = 64
@@ -34,11 +35,11 @@ class Sweep:
         self.code = code
         self.rows = rows
         self.dtype = dtype_of(steps)
-        self.scalar = SCALARS[self.dtype]
         self.lanes = code.width(self.dtype)
-        self.ctype = CType(self.scalar, self.lanes)
+        self.ctype = CType.of(self.dtype, self.lanes)
+        self.scalar = self.ctype.scalar
         self.blocks = -(-rows // self.lanes)
-        self.outputs = set(outputs)
+        self.outputs = dict.fromkeys(outputs)
         self.lines: list[str] = []
         self._scratch = scratch
         self._block_size = 0
@@ -150,11 +151,11 @@ class Sweep:
     def operand(self, value: Value, column: str) -> str:
         """A prepared value at a column, as a vector."""
         if value in self.code.numbers:
-            return literal(self.code.numbers[value], self.dtype, self.lanes)
+            return self.ctype.number(self.code.numbers[value])
         at = column if value.shape[1] > 1 else "0"
         if self.is_local(value):
-            return f"({load(self.lanes, f'{self.lane(value)} + ({at}) * {self.lanes}')})"
-        return splat(f"{self.whole(value)}[{at}]", self.scalar, self.lanes)
+            return f"({self.ctype.load(f'{self.lane(value)} + ({at}) * {self.lanes}')})"
+        return self.ctype.splat(f"{self.whole(value)}[{at}]")
 
     # Reductions over rows ------------------------------------------------------------------------------------------
 
@@ -166,7 +167,7 @@ class Sweep:
             if self.blocks > 1:
                 self._finish(value, kind, scale)
         part = f"{self.across(kind)}({self._masked(total, kind)})"
-        factor = f" * {literal(scale, self.dtype, 1)}" if scale != 1.0 else ""
+        factor = f" * {CType(self.scalar).number(scale)}" if scale != 1.0 else ""
         if self.blocks == 1:
             return [f"{self.code.places[value].text}[{column}] = {part}{factor};"]
         return [f"{self._part(value)}[(size_t)t * {columns} + {column}] = {part};"]
@@ -182,11 +183,11 @@ class Sweep:
     def _finish(self, value: Value, kind: str, scale: float) -> None:
         """The lines that combine the parts of all blocks."""
         self._part_size += self._part_bytes(value)
-        columns, part = value.shape[1], self._part(value)
-        both = expression(COMBINE[kind], ["total", f"{part}[b * {columns} + c]"], {}, CType(self.scalar))
-        turn = expression(COMBINE[kind], ["whole", "total"], {}, CType(self.scalar))
-        neutral = literal(NEUTRAL[kind], self.dtype, 1)
-        factor = f" * {literal(scale, self.dtype, 1)}" if scale != 1.0 else ""
+        columns, part, single = value.shape[1], self._part(value), CType(self.scalar)
+        both = expression(COMBINE[kind], ["total", f"{part}[b * {columns} + c]"], {}, single)
+        turn = expression(COMBINE[kind], ["whole", "total"], {}, single)
+        neutral = single.number(NEUTRAL[kind])
+        factor = f" * {single.number(scale)}" if scale != 1.0 else ""
         self._finishing += [
             f"for (int c = 0; c < {columns}; c++) {{",
             f"{self.scalar} whole = {neutral};",
@@ -203,10 +204,10 @@ class Sweep:
         """A vector without what the lanes beyond the last row hold."""
         if self.lanes == 1 or self.rows % self.lanes == 0:
             return total
-        mask = vector("long" if self.dtype == "float64" else "int", self.lanes)
+        mask = CType("long" if self.dtype == "float64" else "int", self.lanes)
         numbers = ", ".join(map(str, range(self.lanes)))
         held = f"({mask})({numbers}) < ({mask})({self.rows} - first)"
-        return f"({held} ? {total} : {literal(NEUTRAL[kind], self.dtype, self.lanes)})"
+        return f"({held} ? {total} : {self.ctype.number(NEUTRAL[kind])})"
 
     def across(self, kind: str) -> str:
         """The name of a function that combines the lanes of a vector."""
@@ -215,10 +216,10 @@ class Sweep:
             lanes //= 2
             half = CType(self.scalar, lanes)
             both = expression(COMBINE[kind], [f"{name}.lo", f"{name}.hi"], {}, half)
-            lines.append(f"const {half.name} v{lanes} = {both};")
+            lines.append(f"const {half} v{lanes} = {both};")
             name = f"v{lanes}"
         lines.append(f"return {name};")
-        return self.code.functions.name("across", f"const {self.ctype.name} v", "\n".join(lines), self.scalar)
+        return self.code.functions.name("across", f"const {self.ctype} v", "\n".join(lines), self.scalar)
 
 
 def dtype_of(steps: Sequence[Step]) -> str:

@@ -11,7 +11,7 @@ import pyopencl as cl
 from pycrograd_core.capture.program import Program, Value
 from pycrograd_core.op import INDEX_DTYPE
 
-from ..expressions import CType, preamble
+from ..c_types import CType, preamble
 from .command_buffer import CommandBuffer, usable
 from .places import Place
 from .schedule import Schedule

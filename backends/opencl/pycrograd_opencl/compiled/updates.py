@@ -10,9 +10,9 @@ from functools import partial
 
 from pycrograd_core.capture.program import WIDTHS, Instruction, Region, Value
 
-from ..expressions import ELEMENTWISE, CType
-from .code import IN_TURN, Code, chained, literal, load, splat, store, vector
-from .places import SCALARS
+from ..c_types import CType
+from ..expressions import ELEMENTWISE
+from .code import IN_TURN, Code, chained
 from .task import Task, spans
 
 ELEMENTS = 1 << 13  # of a tile without a product
@@ -45,7 +45,7 @@ class Update:
         self.outputs = outputs
         self.rows, self.columns = steps[0].output.shape
         self.dtype = steps[0].output.dtype
-        self.scalar = SCALARS[self.dtype]
+        self.scalar = CType.of(self.dtype).scalar
         self.widest = code.width(self.dtype)
         inside = {step.output for step in steps}
         self.inputs = [v for step in steps for v in step.inputs if v not in inside and v not in code.numbers]
@@ -144,16 +144,16 @@ class Update:
     def _tile(self, height: int, width: int, targets: dict[Value, str]) -> list[str]:
         """The lines for some rows of a vector of columns."""
         kind = CType(self.scalar, width)
-        zero = literal(0.0, self.dtype, width)
+        zero = kind.number(0.0)
         lines = []
         if self.gradient is not None:
-            lines += [f"{kind.name} a{i} = {zero};" for i in range(height)]
+            lines += [f"{kind} a{i} = {zero};" for i in range(height)]
             lines += self._product(height, width) if self.gradient.op.name == "matmul" else self._sum(width)
         for i in range(height):
             names = {self.gradient.output: f"a{i}"} if self.gradient is not None else {}
-            lines += chained(self.steps, names, partial(self._operand, i=i, width=width), kind, f"b{i}_")
+            lines += chained(self.steps, names, partial(self._operand, i=i, kind=kind), kind, f"b{i}_")
             for value, target in targets.items():
-                lines.append(store(width, names[value], f"{target} + (size_t)(r + {i}) * columns + n"))
+                lines.append(kind.store(names[value], f"{target} + (size_t)(r + {i}) * columns + n"))
         return lines
 
     def _copies(self, width: int) -> bool:
@@ -165,36 +165,34 @@ class Update:
 
     def _copy(self, width: int) -> list[str]:
         assert self.gradient is not None
-        g, kind = self._parameter(self.gradient.inputs[1]), vector(self.scalar, width)
-        column = load(width, f"{g} + (size_t)b * columns + n")
+        g, kind = self._parameter(self.gradient.inputs[1]), CType(self.scalar, width)
+        column = kind.load(f"{g} + (size_t)b * columns + n")
         return [f"{kind} panel[{self._summed()}];", f"for (int b = 0; b < summed; b++) panel[b] = {column};"]
 
     def _product(self, height: int, width: int) -> list[str]:
         assert self.gradient is not None
         x, g = (self._parameter(value) for value in self.gradient.inputs)
-        kind, block = vector(self.scalar, width), self._block()
-        source = "panel[b]" if self._copies(width) else load(width, f"{g} + (size_t)b * columns + n")
+        kind, block = CType(self.scalar, width), self._block()
+        source = "panel[b]" if self._copies(width) else kind.load(f"{g} + (size_t)b * columns + n")
         loads = f"const {kind} v = {source};"
         if block:
             lines = [f"for (int begun = from; begun < to; begun += {block}) {{"]
             lines.append(f"__global const {self.scalar}* x = {x} + (size_t)begun * extent + (size_t)r * {block};")
             lines += [f"for (int i = 0; i < {block}; i++) {{ const int b = begun + i;", loads]
-            lines += [
-                f"a{i} = fma({splat(f'x[{i * block} + i]', self.scalar, width)}, v, a{i});" for i in range(height)
-            ]
+            lines += [f"a{i} = fma({kind.splat(f'x[{i * block} + i]')}, v, a{i});" for i in range(height)]
             lines += ["}", "}"]
         else:
             extent = self.gradient.inputs[0].shape[1]
             lines = [f"__global const {self.scalar}* x = {x} + (size_t)from * {extent} + r;"]
             lines += ["for (int b = from; b < to; b++) {", loads]
-            lines += [f"a{i} = fma({splat(f'x[{i}]', self.scalar, width)}, v, a{i});" for i in range(height)]
+            lines += [f"a{i} = fma({kind.splat(f'x[{i}]')}, v, a{i});" for i in range(height)]
             lines += [f"x += {extent};", "}"]
         return self._in_parts(lines, height, width)
 
     def _sum(self, width: int) -> list[str]:
         assert self.gradient is not None
         g = self._parameter(self.gradient.inputs[0])
-        term = load(width, f"{g} + (size_t)b * columns + n")
+        term = CType(self.scalar, width).load(f"{g} + (size_t)b * columns + n")
         return self._in_parts([f"for (int b = from; b < to; b++) a0 += {term};"], 1, width)
 
     def _in_parts(self, lines: list[str], height: int, width: int) -> list[str]:
@@ -202,9 +200,9 @@ class Update:
         if self._summed() <= IN_TURN:
             return ["{ const int from = 0, to = summed;", *lines, "}"]
         kind = CType(self.scalar, width)
-        zero = literal(0.0, self.dtype, width)
+        zero = kind.number(0.0)
         return [
-            *[f"{kind.name} whole{i} = {zero};" for i in range(height)],
+            *[f"{kind} whole{i} = {zero};" for i in range(height)],
             f"for (int from = 0; from < summed; from += {IN_TURN}) {{",
             f"const int to = min(from + {IN_TURN}, summed);",
             *lines,
@@ -213,11 +211,11 @@ class Update:
             *[f"a{i} = whole{i};" for i in range(height)],
         ]
 
-    def _operand(self, value: Value, i: int, width: int) -> str:
+    def _operand(self, value: Value, i: int, kind: CType) -> str:
         if value in self.code.numbers:
-            return literal(self.code.numbers[value], self.dtype, width)
+            return kind.number(self.code.numbers[value])
         name, (rows, columns) = self._parameter(value), value.shape
         row = f"(size_t)(r + {i}) * {'columns' if columns > 1 else 1}" if rows > 1 else "0"
         if columns == 1 and self.columns > 1:
-            return splat(f"{name}[{row}]", self.scalar, width)
-        return f"({load(width, f'{name} + {row} + n')})"
+            return kind.splat(f"{name}[{row}]")
+        return f"({kind.load(f'{name} + {row} + n')})"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import string
 from collections.abc import Sequence
 
-from pycrograd_opencl.expressions import CONSTANTS, EXPRESSIONS, CType, expression
+from pycrograd_opencl.c_types import CType
+from pycrograd_opencl.expressions import CONSTANTS, EXPRESSIONS, expression
 
 _KERNEL = """
 __kernel void {op}_elements(__global real *y, {pointers}, int rows, int cols, {strides}{numbers})

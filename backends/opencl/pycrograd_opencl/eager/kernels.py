@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyopencl as cl
 
-from pycrograd_opencl import expressions
-from pycrograd_opencl.expressions import CType
+from pycrograd_opencl.c_types import WORDS, CType, preamble
+from pycrograd_opencl.expressions import ELEMENTWISE
 
 from . import elementwise, layout, reductions, rows
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from pycrograd_opencl.gemm import Launch
     from pycrograd_opencl.runtime import Runtime
 
-REAL = {"float32": "float", "float64": "double"}
-_WORD = {"float32": "uint", "float64": "ulong"}
 _PIECE = 4096  # elements that a work-item in vectors takes at a time
 _GRAIN = 8192  # elements that are worth another work-item on a CPU
 _TURNS = 4  # work-items for each unit of a CPU, so that none waits long for another
@@ -111,16 +109,14 @@ def lanes(device: Device, dtype: str) -> int:
 
 def source(device: Device, dtype: str) -> str:
     """The source of all kernels of a dtype."""
-    scalar = CType(REAL[dtype])
-    vector = CType(REAL[dtype], lanes(device, dtype))
-    width = vector.lanes if vector.lanes > 1 else ""
+    scalar, vector = CType.of(dtype), CType.of(dtype, lanes(device, dtype))
     head = (
-        f"{expressions.preamble(scalar)}typedef {scalar.name} real;\ntypedef {vector.name} vector;\n"
-        f"typedef {_WORD[dtype]} word;\n#define LANES {vector.lanes}\n#define PIECE {_PIECE if device.is_cpu else 1}\n"
+        f"{preamble(scalar)}typedef {scalar} real;\ntypedef {vector} vector;\n"
+        f"typedef {WORDS[dtype]} word;\n#define LANES {vector.lanes}\n#define PIECE {_PIECE if device.is_cpu else 1}\n"
     )
-    if width:
-        head += f"#define LOAD vload{width}\n#define STORE vstore{width}\n"
+    if vector.lanes > 1:
+        head += f"#define LOAD vload{vector.lanes}\n#define STORE vstore{vector.lanes}\n"
     else:
         head += "#define LOAD(i, p) ((p)[i])\n#define STORE(v, i, p) ((p)[i] = (v))\n"
-    elements = "".join(elementwise.kernel(op, scalar, vector) for op in sorted(expressions.ELEMENTWISE))
+    elements = "".join(elementwise.kernel(op, scalar, vector) for op in sorted(ELEMENTWISE))
     return head + elements + reductions.SOURCE + rows.SOURCE + layout.SOURCE

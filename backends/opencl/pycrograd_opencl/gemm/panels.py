@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .product import WIDTHS, Launch, Product, component, loaded, own_names, preamble, signature, stored, vector
+from pycrograd_core.capture.program import WIDTHS
+from pycrograd_opencl.c_types import CType
+
+from .product import Launch, Product, definitions, own_names, signature
 
 BUSY = 8  # sums that are added to in turn, so that none waits for itself
 LINE = 64  # bytes that a prefetch brings
@@ -41,6 +44,11 @@ class Panels:
     def tile_cols(self) -> int:
         """Columns of a tile."""
         return self.vectors * self.lanes
+
+    @property
+    def vector(self) -> CType:
+        """What the innermost loop multiplies."""
+        return CType("real", self.lanes)
 
     def valid(self) -> bool:
         """Whether blocks are whole tiles."""
@@ -138,7 +146,7 @@ def _source(own: Panels, product: Product, fixed: bool) -> str:
 {_stored(own, several)}
     }}
   }}"""
-    head = f"{preamble(product, fixed, height, width)}__kernel void product({signature(product, fixed)})"
+    head = f"{definitions(product, fixed, height, width)}__kernel void product({signature(product, fixed)})"
     return f"{head} {{\n{own_names(body).replace(STORE, product.store)}\n}}\n"
 
 
@@ -146,8 +154,7 @@ def _right_by_rows(own: Panels, right: str) -> str:
     """Copy a block of the right operand whose rows are rows in memory."""
     panel = own.block_inner * own.tile_cols
     copies = " ".join(
-        stored(own.lanes, loaded(own.lanes, f"from + j + {at}"), f"to + {at}")
-        for at in range(0, own.tile_cols, own.lanes)
+        own.vector.store(own.vector.load(f"from + j + {at}"), f"to + {at}") for at in range(0, own.tile_cols, own.lanes)
     )
     return f"""    for (int k = 0; k < depth; k++) {{
       __global const real* from = {right} + (size_t)(start + k) * WIDTH + first;
@@ -162,14 +169,14 @@ def _right_by_rows(own: Panels, right: str) -> str:
 def _right_by_columns(own: Panels, right: str) -> str:
     """Copy a block of the right operand whose columns are rows in memory, a square of a few lanes at a time."""
     side, panel = min(own.lanes, 8), own.block_inner * own.tile_cols
-    span, positions = vector("real", 1) if side == 1 else f"real{side}", range(side)
+    span, positions = CType("real", side), range(side)
     pointers = " ".join(
         f"__global const real* from{q} = {right} + (size_t)min(first + j + {q}, WIDTH - 1) * INNER + start;"
         for q in positions
     )
-    lines = " ".join(f"const {span} line{q} = {loaded(side, f'from{q} + k')};" for q in positions)
-    turned = [", ".join(component(f"line{q}", side, p) for q in positions) for p in positions]
-    writes = " ".join(stored(side, f"({span})({turned[p]})", f"to + (k + {p}) * {own.tile_cols}") for p in positions)
+    lines = " ".join(f"const {span} line{q} = {span.load(f'from{q} + k')};" for q in positions)
+    turned = [", ".join(span.component(f"line{q}", p) for q in positions) for p in positions]
+    writes = " ".join(span.store(f"({span})({turned[p]})", f"to + (k + {p}) * {own.tile_cols}") for p in positions)
     rest = " ".join(f"to[k * {own.tile_cols} + {q}] = from{q}[k];" for q in positions)
     return f"""    for (int j = 0; j < (width + {side - 1}) / {side} * {side}; j += {side}) {{
       {pointers}
@@ -220,10 +227,15 @@ def _prefetch(own: Panels, right: str, line: int) -> str:
 #endif"""
 
 
+def _sums(own: Panels) -> list[tuple[str, int]]:
+    """The vectors of a tile's sums: each one's name, and where it begins in a copy of the tile."""
+    places = [(r, v) for r in range(own.tile_rows) for v in range(own.vectors)]
+    return [(f"c{r}_{v}", (r * own.vectors + v) * own.lanes) for r, v in places]
+
+
 def _multiplied(own: Panels, left: str, left_down: bool, several: bool) -> str:
     """The sums of a tile over this block, in registers."""
-    rows, lanes, across = range(own.tile_rows), own.lanes, range(own.vectors)
-    span = "real" if lanes == 1 else f"real{lanes}"
+    rows, span, across = range(own.tile_rows), own.vector, range(own.vectors)
     if own.packed:
         pointers = [f"__local const real* x = left + i * {own.block_inner};"]
         at = [f"x[k * {own.tile_rows} + {r}]" if left_down else f"x[k + {r * own.block_inner}]" for r in rows]
@@ -237,16 +249,16 @@ def _multiplied(own: Panels, left: str, left_down: bool, several: bool) -> str:
             for r in rows
         ]
         at = [f"x{r}[k]" for r in rows]
-    sums = [(f"c{r}_{v}", (r * own.vectors + v) * lanes) for r in rows for v in across]
+    sums = _sums(own)
     zeros = f"{span} " + ", ".join(f"{name} = 0" for name, _ in sums) + ";"
-    again = " ".join(f"{name} = {loaded(lanes, f'kept + {at}')};" for name, at in sums)
+    again = " ".join(f"{name} = {span.load(f'kept + {at}')};" for name, at in sums)
     terms = [
         f"{{ const {span} s = ({span})({at[r]}); "
         + " ".join(f"c{r}_{v} = fma(s, y{v}, c{r}_{v});" for v in across)
         + " }"
         for r in rows
     ]
-    ys = " ".join(f"const {span} y{v} = {loaded(lanes, f'y + k * {own.tile_cols} + {v * lanes}')};" for v in across)
+    ys = " ".join(f"const {span} y{v} = {span.load(f'y + k * {own.tile_cols} + {v * own.lanes}')};" for v in across)
     kept = f"__local real* kept = sums + i * {own.block_cols} + j * {own.tile_rows};"
     lines = [
         *pointers,
@@ -263,10 +275,9 @@ def _multiplied(own: Panels, left: str, left_down: bool, several: bool) -> str:
 
 def _stored(own: Panels, several: bool) -> str:
     """Keep the sums of a tile for the next block, or store them: with loops of constant length where it is whole."""
-    rows, cols, lanes = own.tile_rows, own.tile_cols, own.lanes
-    sums = [(f"c{r}_{v}", (r * own.vectors + v) * lanes) for r in range(rows) for v in range(own.vectors)]
-    keep = " ".join(stored(lanes, name, f"kept + {at}") for name, at in sums)
-    tile = " ".join(stored(lanes, name, f"tile + {at}") for name, at in sums)
+    rows, cols = own.tile_rows, own.tile_cols
+    keep = " ".join(own.vector.store(name, f"kept + {at}") for name, at in _sums(own))
+    tile = " ".join(own.vector.store(name, f"tile + {at}") for name, at in _sums(own))
     down, across = ("col", "row") if own.swapped else ("row", "col")
     body = (
         f"{{ const real value = tile[r * {cols} + lane];"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-SCALARS = {"float32": "float", "float64": "double"}  # the C type of a dtype
-WIDTHS = {"float32": 4, "float64": 8}  # bytes of an element
+from pycrograd_opencl.c_types import CType, preamble
 
 
 @dataclass(frozen=True)
@@ -58,14 +57,13 @@ class Launch:
     local_size: tuple[int, ...]
 
 
-def preamble(product: Product, fixed: bool, height: str, width: str) -> str:
+def definitions(product: Product, fixed: bool, height: str, width: str) -> str:
     """The C types of elements and the names of the extents, which are constants unless they come as arguments."""
-    pragma = "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n" if product.dtype == "float64" else ""
     extents = {"ROWS": product.rows, "COLS": product.cols, "INNER": product.inner} if fixed else {}
     defined = "".join(f"#define {name} {extent}\n" for name, extent in extents.items())
-    scalar = SCALARS[product.dtype]
-    types = "".join(f"typedef {scalar}{lanes} real{lanes};\n" for lanes in ("", 2, 4, 8, 16))
-    return f"{pragma}{types}{defined}#define HEIGHT {height}\n#define WIDTH {width}\n"
+    lanes = (1, 2, 4, 8, 16)
+    types = "".join(f"typedef {CType.of(product.dtype, n)} {CType('real', n)};\n" for n in lanes)
+    return f"{preamble(CType.of(product.dtype))}{types}{defined}#define HEIGHT {height}\n#define WIDTH {width}\n"
 
 
 def signature(product: Product, fixed: bool) -> str:
@@ -73,26 +71,6 @@ def signature(product: Product, fixed: bool) -> str:
     sizes = () if fixed else ("const int ROWS", "const int COLS", "const int INNER")
     operands = ("__global const real* restrict a", "__global const real* restrict b")
     return ", ".join((*sizes, *operands, *product.parameters))
-
-
-def vector(scalar: str, lanes: int) -> str:
-    """The type of `lanes` elements."""
-    return scalar if lanes == 1 else f"{scalar}{lanes}"
-
-
-def loaded(lanes: int, pointer: str) -> str:
-    """An expression: `lanes` elements from a pointer that need not be aligned."""
-    return f"*({pointer})" if lanes == 1 else f"vload{lanes}(0, {pointer})"
-
-
-def stored(lanes: int, value: str, pointer: str) -> str:
-    """A statement that writes them."""
-    return f"*({pointer}) = {value};" if lanes == 1 else f"vstore{lanes}({value}, 0, {pointer});"
-
-
-def component(value: str, lanes: int, position: int) -> str:
-    """An expression: one element of a vector."""
-    return value if lanes == 1 else f"{value}.s{position:x}"
 
 
 _OWN = re.compile(

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .product import WIDTHS, Launch, Product, component, own_names, preamble, signature, vector
+from pycrograd_core.capture.program import WIDTHS
+from pycrograd_opencl.c_types import CType
+
+from .product import Launch, Product, definitions, own_names, signature
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def _source(own: Tiles, product: Product, fixed: bool) -> str:
     both = left + right
     fetch_left = _Fetch(own, "left", "a", own.tile_rows, "HEIGHT", "top", not product.transpose_a)
     fetch_right = _Fetch(own, "right", "b", own.tile_cols, "WIDTH", "first", product.transpose_b)
-    sums = " ".join(f"real{_wide(own.item_cols)} c{r}_{q} = 0;" for r in range(own.item_rows) for q in _chunks(own))
+    sums = " ".join(f"{_chunk(own)} c{r}_{q} = 0;" for r in range(own.item_rows) for q in _chunks(own))
     turn = f"now = {both} - now;" if own.buffers == 2 else ""
     ahead = "barrier(CLK_LOCAL_MEM_FENCE);" if own.buffers == 1 else ""
     body = f"""  __local real tiles[{size}] __attribute__((aligned(32)));
@@ -148,7 +151,7 @@ def _source(own: Tiles, product: Product, fixed: bool) -> str:
   }}
 {_added(own)}
 {_stored(own)}"""
-    return f"""{preamble(product, fixed, "ROWS", "COLS")}
+    return f"""{definitions(product, fixed, "ROWS", "COLS")}
 #define STORE(VALUE, ROW, COL) {{ const size_t row = ROW, col = COL; \\
   if (row < HEIGHT && col < WIDTH) {{ const real value = VALUE; {" ".join(product.store.split())} }} }}
 __kernel __attribute__((reqd_work_group_size({own.items}, 1, 1)))
@@ -158,9 +161,9 @@ void product({signature(product, fixed)}) {{
 """
 
 
-def _wide(extent: int) -> str:
-    """What follows the scalar's name in the type of a chunk of an item's columns."""
-    return "" if min(extent, 4) == 1 else str(min(extent, 4))
+def _chunk(own: Tiles) -> CType:
+    """The vector that holds some of an item's columns."""
+    return CType("real", min(own.item_cols, 4))
 
 
 def _chunks(own: Tiles) -> range:
@@ -194,6 +197,11 @@ class _Fetch:
         return 4 if self.along or self.extent % 4 == 0 else 1
 
     @property
+    def vector(self) -> CType:
+        """What is read and written at once."""
+        return CType("real", self.lanes)
+
+    @property
     def _turns(self) -> range:
         """Which vectors an item brings, one after the other."""
         return range(-(-self._count // self.own.items))
@@ -210,12 +218,11 @@ class _Fetch:
         return f"if (e < {self._count}) " if (turn + 1) * self.own.items > self._count else ""
 
     def registers(self) -> str:
-        span = vector("real", self.lanes)
-        return "".join(f"  {span} {self.name}{turn} = 0;\n" for turn in self._turns)
+        return "".join(f"  {self.vector} {self.name}{turn} = 0;\n" for turn in self._turns)
 
     def read(self) -> str:
         """Into registers, from `start` on; zeros beyond the operand. Vectors that are aligned are read as such."""
-        stride, span = ("INNER" if self.along else self.limit), vector("real", self.lanes)
+        stride, span = ("INNER" if self.along else self.limit), self.vector
         lines = []
         for turn in self._turns:
             at = (
@@ -249,10 +256,10 @@ class _Fetch:
             name = f"{self.name}{turn}"
             if self.along:
                 writes = " ".join(
-                    f"to[{lane * row}] = {component(name, self.lanes, lane)};" for lane in range(self.lanes)
+                    f"to[{lane * row}] = {self.vector.component(name, lane)};" for lane in range(self.lanes)
                 )
             else:
-                writes = f"*(__local {vector('real', self.lanes)}*)to = {name};"
+                writes = f"*(__local {self.vector}*)to = {name};"
             lines.append(
                 f"    {{ {self._where(turn)} {self._whole(turn)}"
                 f"{{ __local real* to = {to} + k * {row} + i; {writes} }} }}\n"
@@ -263,7 +270,7 @@ class _Fetch:
 def _multiplied(own: Tiles, left: int) -> str:
     """This item's share of the product of two tiles."""
     tall, wide = min(own.item_rows, 4), min(own.item_cols, 4)
-    xs, ys = vector("real", wide), vector("real", tall)
+    xs, ys = _chunk(own), CType("real", tall)
     per_slice = own.depth // own.slices
     lines = [
         f"    #pragma unroll\n    for (int step = 0; step < {per_slice}; step++) {{",
@@ -277,7 +284,7 @@ def _multiplied(own: Tiles, left: int) -> str:
     ]
     lines += [f"      const {xs} r{q} = *(__local const {xs}*)(r + {q * own.group_cols * wide});" for q in _chunks(own)]
     for row in range(own.item_rows):
-        factor = component(f"l{row // tall}", tall, row % tall)
+        factor = ys.component(f"l{row // tall}", row % tall)
         lines += [f"      c{row}_{q} = fma(({xs})({factor}), r{q}, c{row}_{q});" for q in _chunks(own)]
     return "\n".join([*lines, "    }"])
 
@@ -286,11 +293,10 @@ def _added(own: Tiles) -> str:
     """The sums of all slices, for the items of the first, in the place of the tiles."""
     if own.slices == 1:
         return ""
-    wide, items = min(own.item_cols, 4), own.group_rows * own.group_cols
-    span = vector("real", wide)
+    span, items = _chunk(own), own.group_rows * own.group_cols
     sums = [f"c{r}_{q}" for r in range(own.item_rows) for q in _chunks(own)]
     # vectors of one position lie together, so that neighbours write beside each other
-    places = [f"(({n} * {own.slices - 1} + other) * {items} + place) * {wide}" for n in range(len(sums))]
+    places = [f"(({n} * {own.slices - 1} + other) * {items} + place) * {span.lanes}" for n in range(len(sums))]
     writes = " ".join(f"*(__local {span}*)(tiles + {at}) = {name};" for name, at in zip(sums, places, strict=True))
     reads = " ".join(f"{name} += *(__local {span}*)(tiles + {at});" for name, at in zip(sums, places, strict=True))
     return f"""  barrier(CLK_LOCAL_MEM_FENCE);
@@ -302,12 +308,12 @@ def _added(own: Tiles) -> str:
 
 def _stored(own: Tiles) -> str:
     """The statements of the product for each of an item's sums that is inside the result."""
-    tall, wide = min(own.item_rows, 4), min(own.item_cols, 4)
+    tall, span = min(own.item_rows, 4), _chunk(own)
     lines = []
     for r in range(own.item_rows):
         row = f"top + {r // tall * own.group_rows * tall + r % tall} + y * {tall}"
         for q in _chunks(own):
-            for lane in range(wide):
-                col = f"first + {q * own.group_cols * wide + lane} + x * {wide}"
-                lines.append(f"  STORE({component(f'c{r}_{q}', wide, lane)}, {row}, {col})")
+            for lane in range(span.lanes):
+                col = f"first + {q * own.group_cols * span.lanes + lane} + x * {span.lanes}"
+                lines.append(f"  STORE({span.component(f'c{r}_{q}', lane)}, {row}, {col})")
     return "\n".join(lines)

@@ -11,7 +11,7 @@ from pycrograd_core.errors import BackendError
 from pycrograd_core.plugins import Tuned
 from pycrograd_opencl.devices import choose
 from pycrograd_opencl.gemm.choice import Parameters
-from pycrograd_opencl.gemm.product import WIDTHS, Product
+from pycrograd_opencl.gemm.product import Product
 from pycrograd_opencl.runtime import runtime_of
 from pycrograd_opencl.storage import cache_folder
 
@@ -51,7 +51,7 @@ def products(program: Program) -> list[Product]:
     """The different products of a program, the largest first."""
     found: dict[Product, None] = {}
     for instruction in optimise(program).instructions:
-        if instruction.op.name in ("matmul", "linear") and instruction.output.dtype in WIDTHS:
+        if instruction.op.name in ("matmul", "linear"):
             first = instruction.inputs[0]
             a, b = (bool(instruction.params.get(name)) for name in ("transpose_a", "transpose_b"))
             inner = first.shape[0] if a else first.shape[1]
