@@ -20,7 +20,7 @@ from pathlib import Path
 
 from contestants import NETWORKS, pycrograd
 
-CACHES = ("PYCROGRAD_OPENCL_CACHE", "POCL_CACHE_DIR", "CUDA_CACHE_PATH", "XDG_CACHE_HOME")
+CACHES = ("PYCROGRAD_CACHE", "POCL_CACHE_DIR", "CUDA_CACHE_PATH", "XDG_CACHE_HOME")
 
 
 def first_step(network: str, backend: str, device: str | None) -> float:

@@ -24,6 +24,7 @@ def resolved(config: TrainConfig) -> dict[str, Any]:
         "backend": config.backend,
         "device": config.device,
         "dtype": config.dtype,
+        "cache": config.cache,
         "data": {
             "dataset": data.dataset.name,
             **_options(data.dataset),
@@ -54,9 +55,17 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+_TEXT = "tag:yaml.org,2002:str"
+_elsewhere = yaml.resolver.Resolver()
+
+
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    # in any other style, PyYAML loses some of the line breaks that Unicode has beside "\n"
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+    style = None
+    if not text.isprintable():
+        style = '"'  # in any other style, PyYAML loses some of the line breaks that Unicode has beside "\n"
+    elif _elsewhere.resolve(yaml.ScalarNode, text, (True, False)) != _TEXT:
+        style = "'"  # `on`, to readers of YAML 1.1
+    return dumper.represent_scalar(_TEXT, text, style=style)
 
 
 _Dumper.add_representer(str, _text)

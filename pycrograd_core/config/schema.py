@@ -67,7 +67,8 @@ class TrainingConfig:
 class TrainConfig:
     """One training run. `model` is a registered model, or the layers in order, repetitions written out.
 
-    `backend` and `device` are as the user gave them, None for the run to choose.
+    `backend` and `device` are as the user gave them, None for the run to choose. `cache` says whether the backend keeps
+    what it compiles for the next run.
     """
 
     kind: Literal["train"] = "train"
@@ -76,6 +77,7 @@ class TrainConfig:
     backend: str | None = None
     device: str | int | None = None
     dtype: Literal["float32", "float64"] = "float32"
+    cache: Literal["on", "off"] = "on"
     data: DataConfig
     model: Component | tuple[Component, ...]
     loss: Component

@@ -17,7 +17,7 @@ from .schema import Component, DataConfig, Registries, TrainConfig, TrainingConf
 # where a mere name stands for a mapping with that `name`
 NAMED = frozenset({"model", "loss", "optimiser", "schedule"})
 
-_PLAIN = ("kind", "name", "seed", "backend", "device", "dtype")
+_PLAIN = ("kind", "name", "seed", "backend", "device", "dtype", "cache")
 
 
 def read_train(root: Node, registries: Registries) -> TrainConfig:

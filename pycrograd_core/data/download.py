@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pycrograd_core.cache import user_folder
 from pycrograd_core.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,14 +20,9 @@ _log = logging.getLogger(__name__)
 
 
 def data_folder(name: str) -> Path:
-    """Where the files of a data set are kept: $PYCROGRAD_DATA/name, else pycrograd/name in the user's cache folder.
-
-    That is $XDG_CACHE_HOME, else ~/.cache (XDG Base Directory Specification). An empty variable counts as unset.
-    """
+    """Where the files of a data set are kept: $PYCROGRAD_DATA/name, else pycrograd/name among the user's caches."""
     root = os.environ.get("PYCROGRAD_DATA")
-    if not root:
-        root = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "pycrograd")  # noqa: PTH118
-    return Path(root).expanduser() / name
+    return (Path(root).expanduser() if root else user_folder()) / name
 
 
 def download(name: str, mirrors: Sequence[str], sha256: str, folder: Path, advice: str) -> Path:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pycrograd_core.cache import no_cache
 from pycrograd_core.plugins import use_backend
 
 from . import build
@@ -37,7 +39,9 @@ class TrainingRun:
         captured: bool = True,
     ) -> None:
         began = time.perf_counter()
-        self.matrix = build.find_backend(config)
+        self._caching = no_cache if config.cache == "off" else nullcontext
+        with self._caching():
+            self.matrix = build.find_backend(config)
         # what a run records, and is resumed by, is the backend that it had, not that it took the default
         self.config = replace(config, backend=self.matrix.backend)
         self.folder = (RunFolder.reopen if resume else RunFolder.create)(out, self.config)
@@ -81,7 +85,7 @@ class TrainingRun:
             self.folder.lock.release()
 
     def _train(self) -> dict[str, Any]:
-        with use_backend(self.matrix):
+        with use_backend(self.matrix), self._caching():
             history = self.trainer.fit()
         last = history[-1] if history else {}
         summary = {

@@ -55,7 +55,7 @@ MISTAKES = [
     ("seed: 0", "seed: 1_000", 3, 7, "expected a whole number", "found '1_000'"),
     ("seed: 0", "seed: 99999999999999999999", 3, 7, "fits 64 bits"),
     ("seed: 0", "seed: " + "9" * 5000, 3, 7, "fits 64 bits"),
-    ("seed: 0", "sede: 0", 3, 1, "unknown key 'sede'", "did you mean 'seed'?", "Known: backend, data"),
+    ("seed: 0", "sede: 0", 3, 1, "unknown key 'sede'", "did you mean 'seed'?", "Known: backend, cache, data"),
     ("seed: 0", "? seed\n: - 0", 4, 3, "expected a whole number", "found a list of 1"),
     ("backend: numpy", "backend: 3", 4, 10, "expected text or null", "found 3"),
     ("device: gpu", "device: 0.5", 5, 9, "expected text or a whole number or null", "found 0.5"),

@@ -13,7 +13,7 @@ CORE = ROOT / "pycrograd_core"
 
 LAYERS = [  # each unit of the core, a module or a package, imports from layers above its own line only
     {"errors"},
-    {"limits", "op", "random", "registry"},
+    {"cache", "limits", "op", "random", "registry"},
     {"host", "operand"},
     {"matrix", "ops"},
     {"methods", "plugins"},
@@ -26,7 +26,7 @@ LAYERS = [  # each unit of the core, a module or a package, imports from layers 
 ]
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 MUTUAL = {("autograd", "tensor")}  # grad() returns tensors, which need the engine
-KERNELS_NEED = {"capture", "errors", "matrix", "op", "ops", "plugins"}  # what a backend imports of the core
+KERNELS_NEED = {"cache", "capture", "errors", "matrix", "op", "ops", "plugins"}  # what a backend imports of the core
 
 ENTRY_POINTS = [
     tuple(entry.items())

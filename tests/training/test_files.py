@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from places import BACKENDS
+from pycrograd_core.cache import CACHE_VARIABLE, cache_folder
 from pycrograd_core.errors import CheckpointError, ConfigError
-from pycrograd_core.training import Interrupted, Observer
+from pycrograd_core.training import Interrupted, Observer, build
 from pycrograd_core.training.files import write_atomically
 from pycrograd_core.training.folder import CONTENTS
 
@@ -304,3 +305,23 @@ def test_a_model_can_be_read_without_this_package(start, name):
         "0.weight": (3, 32), "0.bias": (1, 32), "2.weight": (32, 3), "2.bias": (1, 3),
     }  # fmt: skip
     assert {values.dtype.name for values in state.values()} == {"float32"}
+
+
+@pytest.mark.parametrize(("chosen", "kept"), [("on", True), ("off", False)])
+def test_a_run_may_ask_its_backend_to_keep_nothing(start, monkeypatch, chosen, kept):
+    """While the backend is found and loaded, and in every step."""
+    monkeypatch.delenv(CACHE_VARIABLE, raising=False)
+    found = []
+
+    class Watching(Observer):
+        def epoch_ended(self, trainer, record):
+            found.append(cache_folder("a") is not None)
+
+    find = build.find_backend
+    monkeypatch.setattr(
+        build, "find_backend", lambda config: found.append(cache_folder("a") is not None) or find(config)
+    )
+    start(f"cache={chosen}", out=RUN, observers=[Watching()]).execute()
+    assert set(found) == {kept}
+    assert len(found) > 1
+    assert cache_folder("a") is not None

@@ -24,11 +24,16 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 class BinaryCache:
-    """The compiled programs of one device. Where they cannot be written it `keeps` none, and says so once."""
+    """The compiled programs of one device. Where they cannot be written it keeps none, and says so once."""
 
     def __init__(self, device: Device, version: str, keeps: bool = True) -> None:
-        self.keeps = keeps and storage.cache_folder() is not None
+        self._keeps = keeps
         self._owner = (version, device.platform, device.version, device.name, device.vendor, device.driver)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether there is a place for entries."""
+        return self._keeps and storage.folder() is not None
 
     def name(self, source: str, options: Sequence[str]) -> str:
         """The file of an entry."""
@@ -49,5 +54,5 @@ class BinaryCache:
             return
         error = storage.write(self.name(source, options), hashlib.sha256(binary).digest() + binary)
         if error is not None:
-            self.keeps = False
+            self._keeps = False
             _log.warning("compiled OpenCL programs are not kept, so each run compiles its own: %s", error)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from pycrograd_core.cache import CACHE_VARIABLE
 from pycrograd_core.errors import BackendError
 from pycrograd_core.plugins import Finding
 
@@ -15,7 +16,7 @@ from . import build_logs, icd, isolated, library, smoke
 from .build_logs import CPU_RUNTIME, Trouble
 from .device_files import device_files, gpus_without_runtime
 from .devices import DEVICE_VARIABLE, choose, devices, forbid, listing
-from .storage import FOLDER, cache_folder
+from .storage import folder
 
 VARIABLES = {  # what each decides
     icd.VENDORS_VARIABLE: "where the loader looks for runtimes, and nowhere else",
@@ -32,7 +33,7 @@ VARIABLES = {  # what each decides
     "POCL_MAX_PTHREAD_COUNT": "how many threads PoCL runs kernels with",
     "CL_CONFIG_CPU_TBB_NUM_WORKERS": "how many threads Intel's runtime runs kernels with",
     DEVICE_VARIABLE: "the device, where none is asked for",
-    FOLDER: "where compiled programs and test results are kept",
+    CACHE_VARIABLE: "where compiled programs and test results are kept",
 }
 
 
@@ -153,14 +154,14 @@ def _choice() -> Iterator[Finding]:
 
 
 def _cache() -> Iterator[Finding]:
-    folder = cache_folder()
-    if folder is None:
-        yield Finding("cache", ok=True, detail=f"off, by {FOLDER}")
+    home = folder()
+    if home is None:
+        yield Finding("cache", ok=True, detail=f"off, by {CACHE_VARIABLE}")
         return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK)
+        home.mkdir(parents=True, exist_ok=True)
+        writable = os.access(home, os.W_OK)
     except OSError:
         writable = False
-    mend = "" if writable else f"{FOLDER}=FOLDER, one that can be written; without, every process compiles anew"
-    yield Finding("cache", ok=writable, detail=f"{folder}" if writable else f"{folder} cannot be written", mend=mend)
+    mend = "" if writable else f"{CACHE_VARIABLE}=FOLDER, one that can be written; without, every process compiles anew"
+    yield Finding("cache", ok=writable, detail=f"{home}" if writable else f"{home} cannot be written", mend=mend)

@@ -5,26 +5,20 @@ A file is written beside its place and then renamed, so two processes never see 
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
-FOLDER = "PYCROGRAD_OPENCL_CACHE"  # a folder, or `off`
+from pycrograd_core.cache import cache_folder
 
 
-def cache_folder() -> Path | None:
+def folder() -> Path | None:
     """Where this process keeps files; None for nowhere."""
-    chosen = os.environ.get(FOLDER, "")
-    if chosen == "off":
-        return None
-    return Path(chosen) if chosen else user_cache_path("pycrograd") / "opencl"
+    return cache_folder("opencl")
 
 
 def read(name: str) -> bytes | None:
     """What was written under a name, if it is there and can be read."""
-    home = cache_folder()
+    home = folder()
     try:
         return None if home is None else (home / name).read_bytes()
     except OSError:
@@ -33,7 +27,7 @@ def read(name: str) -> bytes | None:
 
 def write(name: str, data: bytes) -> OSError | None:
     """Write a file whole or not at all, which loses nothing but time. Returns what was in the way, if it is not."""
-    home = cache_folder()
+    home = folder()
     if home is None:
         return None
     path = home / name

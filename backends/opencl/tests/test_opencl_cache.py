@@ -9,11 +9,11 @@ from unittest.mock import Mock
 import pyopencl as cl
 import pytest
 
+from pycrograd_core.cache import CACHE_VARIABLE, no_cache
 from pycrograd_core.errors import BackendError
 from pycrograd_opencl import runtime, storage
 from pycrograd_opencl.cache import BinaryCache
 from pycrograd_opencl.runtime import OPTIONS, Runtime
-from pycrograd_opencl.storage import FOLDER, cache_folder
 
 SOURCE = "__kernel void answer(__global int *y) { y[0] = 42; }"
 USE = """
@@ -43,8 +43,8 @@ def forgetful(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv(FOLDER, str(tmp_path / "kept"))
-    return tmp_path / "kept"
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    return tmp_path / "opencl"
 
 
 @pytest.fixture
@@ -84,18 +84,29 @@ def test_a_driver_that_keeps_what_it_compiles_is_left_to_it(pocl, folder, monkey
 
 
 def test_off(pocl, monkeypatch, tmp_path, building):
-    monkeypatch.setenv(FOLDER, "off")
+    monkeypatch.setenv(CACHE_VARIABLE, "off")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() is None
+    assert storage.folder() is None
     assert (answer(Runtime(pocl)), answer(Runtime(pocl))) == (42, 42)
     assert building == [SOURCE, SOURCE]
     assert not list(tmp_path.rglob("*.bin"))
 
 
+def test_off_for_a_while(pocl, folder, building):
+    there = Runtime(pocl)
+    with no_cache():
+        assert answer(there) == 42
+    assert not folder.exists()
+    assert (answer(Runtime(pocl)), answer(Runtime(pocl))) == (42, 42)
+    with no_cache():
+        assert answer(Runtime(pocl)) == 42
+    assert building == [SOURCE] * 3
+
+
 def test_the_folder_is_the_users(monkeypatch, tmp_path):
-    monkeypatch.delenv(FOLDER, raising=False)
+    monkeypatch.delenv(CACHE_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "pycrograd" / "opencl"
+    assert storage.folder() == tmp_path / "pycrograd" / "opencl"
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "changed", "of another device"])
@@ -129,7 +140,7 @@ def test_what_the_key_holds(pocl):
 
 def test_a_folder_that_cannot_be_written(pocl, monkeypatch, tmp_path, building, caplog):
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv(FOLDER, str(tmp_path / "file" / "kept"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file"))
     there = Runtime(pocl)
     assert answer(there) == 42
     there.program(SOURCE + "\n")

@@ -313,7 +313,7 @@ def test_two_processes_test_one_device_at_once():
 def attempts(monkeypatch, tmp_path):
     """Counts the tests that are run, each of which ends as the first of these says."""
     monkeypatch.setattr(smoke, "_verdicts", {})
-    monkeypatch.setenv("PYCROGRAD_OPENCL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYCROGRAD_CACHE", str(tmp_path / "cache"))
     ends, run = [None], []
     monkeypatch.setattr(smoke, "attempt", lambda device: run.append(device) or ends[0])
     return ends, run
@@ -363,7 +363,7 @@ def test_a_damaged_verdict_is_written_anew(attempts, tmp_path, damage):
 def test_a_cache_that_cannot_be_written_costs_a_test_in_every_process(attempts, tmp_path, monkeypatch, folder):
     _, run = attempts
     (tmp_path / "file").write_text("in the way")  # tests may run as root, whom no mode keeps out of a folder
-    monkeypatch.setenv("PYCROGRAD_OPENCL_CACHE", folder if folder == "off" else str(tmp_path / folder))
+    monkeypatch.setenv("PYCROGRAD_CACHE", folder if folder == "off" else str(tmp_path / folder))
     for count in (1, 2):
         smoke._verdicts.clear()
         assert smoke.trouble(CARD) is None

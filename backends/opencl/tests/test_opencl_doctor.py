@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pycrograd_core.cache import CACHE_VARIABLE
 from pycrograd_opencl import device_files, devices, diagnosis, icd, isolated, library, smoke
 from pycrograd_opencl.build_logs import Trouble
 from pycrograd_opencl.devices import DEVICE_VARIABLE, Device, Listing
@@ -39,7 +40,7 @@ def machine(monkeypatch):
 
 
 def test_this_machine_has_a_device(monkeypatch, tmp_path):
-    monkeypatch.setenv(diagnosis.FOLDER, str(tmp_path))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     monkeypatch.delenv(DEVICE_VARIABLE, raising=False)
     found = diagnosis.findings()
     assert all(finding.mend for finding in found if not finding.ok)
@@ -49,7 +50,7 @@ def test_this_machine_has_a_device(monkeypatch, tmp_path):
     assert any(what.endswith(".icd") and "1 platform" in detail for what, detail in by_name.items())
     assert any(each.label in by_name.get(f"device {each.index}", "") for each in devices.devices())
     assert "the best one that passes the smoke test" in by_name["chosen"]
-    assert by_name["cache"] == str(tmp_path)
+    assert by_name["cache"] == str(tmp_path / "opencl")
 
 
 # Runtimes
@@ -188,12 +189,12 @@ def test_a_gpu_that_no_platform_lists_is_told(files):
 
 def test_a_cache_that_cannot_be_written_is_told(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv(diagnosis.FOLDER, str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
     (finding,) = diagnosis._cache()
-    assert (finding.ok, diagnosis.FOLDER in finding.mend) == (False, True)
-    monkeypatch.setenv(diagnosis.FOLDER, str(tmp_path / "file"))
+    assert (finding.ok, CACHE_VARIABLE in finding.mend) == (False, True)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file"))
     (finding,) = diagnosis._cache()
     assert not finding.ok
-    monkeypatch.setenv(diagnosis.FOLDER, "off")
+    monkeypatch.setenv(CACHE_VARIABLE, "off")
     (finding,) = diagnosis._cache()
-    assert (finding.ok, finding.detail) == (True, f"off, by {diagnosis.FOLDER}")
+    assert (finding.ok, finding.detail) == (True, f"off, by {CACHE_VARIABLE}")

@@ -46,7 +46,7 @@ def under_oclgrind(part):
     """What a part says that it should not, once it has run to its end."""
     simulator = shutil.which("oclgrind")
     assert simulator, "Oclgrind is not installed: `.ci/run` does that, or `apt-get install oclgrind`"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(PATHS), "PYCROGRAD_OPENCL_CACHE": "off"}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(PATHS), "PYCROGRAD_CACHE": "off"}
     command = [simulator, *OPTIONS, sys.executable, str(HERE / "under_oclgrind.py"), *part.split()]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -18,7 +18,7 @@ def losses(folder):
 @pytest.mark.slow
 def test_two_processes_train_on_one_device_at_once(pocl, tmp_path):
     """With one cache, which neither finds filled."""
-    environment = os.environ | {"PYCROGRAD_OPENCL_CACHE": str(tmp_path / "cache")}
+    environment = os.environ | {"PYCROGRAD_CACHE": str(tmp_path / "cache")}
     pycrograd = Path(sys.executable).with_name("pycrograd")
     command = [str(pycrograd), "run", str(CONFIG), "--backend", "opencl", "--device", pocl.label, "--epochs", "3"]
     folders = [tmp_path / "one", tmp_path / "other"]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from pycrograd_opencl.tuning.trial import Trial, passes
 
 from pycrograd_core.config import Option, load_config
 from pycrograd_core.errors import BackendError
@@ -14,7 +15,6 @@ from pycrograd_opencl.gemm import Panels, Product, Tiles, choose, eager_product
 from pycrograd_opencl.gemm.choice import default, fitted
 from pycrograd_opencl.runtime import runtime_of
 from pycrograd_opencl.tuning import report, search, store
-from pycrograd_opencl.tuning.trial import Trial, passes
 
 TINY = Path(__file__).parents[3] / "configs" / "digits_normal.yaml"
 PRODUCT = Product(32, 24, 40)
@@ -24,7 +24,7 @@ OTHER = Panels(4, 1, 8, block_rows=8, block_cols=16, block_inner=16)
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder of its own for what is found."""
-    monkeypatch.setenv("PYCROGRAD_OPENCL_CACHE", str(tmp_path))
+    monkeypatch.setenv("PYCROGRAD_CACHE", str(tmp_path))
     forget()
     yield tmp_path
     monkeypatch.undo()
@@ -179,6 +179,6 @@ def test_tuning_a_program(folder, monkeypatch, pocl):
 
 
 def test_there_must_be_somewhere_to_keep_it(folder, monkeypatch, pocl):
-    monkeypatch.setenv("PYCROGRAD_OPENCL_CACHE", "off")
-    with pytest.raises(BackendError, match="unset PYCROGRAD_OPENCL_CACHE"):
+    monkeypatch.setenv("PYCROGRAD_CACHE", "off")
+    with pytest.raises(BackendError, match="unset PYCROGRAD_CACHE"):
         report.tune(program(), str(pocl.index), 1.0, print)
