@@ -40,6 +40,29 @@ class Code:
         return max(1, self.lanes // 2) if dtype == "float64" else self.lanes
 
 
+class Parameters:
+    """What a function is given, and what a call of it passes."""
+
+    def __init__(self) -> None:
+        self._formal: list[str] = []
+        self._actual: list[str] = []
+
+    def pointer(self, name: str, scalar: str, address: str, written: bool = False) -> None:
+        """A pointer to numbers, which are only read or also `written`."""
+        self._formal.append(f"__global {'' if written else 'const '}{scalar}* {name}")
+        self._actual.append(address)
+
+    def number(self, name: str, value: int | str) -> None:
+        """An integer, or an expression for it where the call is."""
+        self._formal.append(f"const int {name}")
+        self._actual.append(str(value))
+
+    def call(self, functions: Functions, prefix: str, lines: Sequence[str]) -> str:
+        """The statement that calls a function with these parameters and lines, which is added if there is none."""
+        name = functions.name(prefix, ", ".join(self._formal), "\n".join(lines))
+        return f"{name}({', '.join(self._actual)});"
+
+
 def applied(
     step: Instruction, names: dict[Value, str], operand: Callable[[Value], str], ctype: CType, name: str
 ) -> str:

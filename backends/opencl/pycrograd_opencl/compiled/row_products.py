@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pycrograd_core.capture.program import Instruction, Value
 
-from .code import chained
+from .code import Parameters, chained
 
 if TYPE_CHECKING:
     from .rows import Sweep
@@ -20,9 +20,8 @@ DEPTH = 256  # terms at a time, where a sum has more
 def lane_product(sweep: Sweep, product: Instruction, chain: Sequence[Instruction], outputs: Sequence[Value]) -> None:
     """Add the call of a function that multiplies, does to each element what follows, and stores what is needed."""
     writer = _Product(sweep, product, chain, outputs)
-    body = "\n".join(writer.body())
-    name = sweep.code.functions.name("product", ", ".join(writer.formal), body)
-    sweep.say(f"{name}({', '.join(writer.actual)});")
+    lines = writer.body()
+    sweep.say(writer.parameters.call(sweep.code.functions, "product", lines))
 
 
 class _Product:
@@ -41,10 +40,11 @@ class _Product:
         self.transposed = bool(product.params.get("transpose_b"))
         self.depth = DEPTH if self.inner > DEEP else 0
         scalar = sweep.scalar
-        self.formal = [f"__global const {scalar}* w", f"__global const {scalar}* x"]
-        self.actual = [sweep.whole(w), sweep.lane(x)]
-        self._number("inner", self.inner)
-        self._number("columns", self.columns)
+        self.parameters = Parameters()
+        self.parameters.pointer("w", scalar, sweep.whole(w))
+        self.parameters.pointer("x", scalar, sweep.lane(x))
+        self.parameters.number("inner", self.inner)
+        self.parameters.number("columns", self.columns)
         self._given: dict[Value, str] = {}
         for value in (*product.inputs[2:], *(value for step in chain for value in step.inputs)):
             if value not in sweep.code.numbers and not self._made_inside(value):
@@ -52,8 +52,7 @@ class _Product:
         self.targets: dict[Value, str] = {}
         for value in outputs:
             self.targets[value] = name = f"y{len(self.targets)}"
-            self.formal.append(f"__global {scalar}* {name}")
-            self.actual.append(sweep.new(value))
+            self.parameters.pointer(name, scalar, sweep.new(value), written=True)
 
     def body(self) -> list[str]:
         """The statements of the function."""
@@ -69,7 +68,7 @@ class _Product:
         """Loops over columns, one for each width of tile."""
         lines = []
         for number, (width, stop) in enumerate(tiles(self.columns, max(FEWEST, self.sweep.code.registers))):
-            self._number(f"stop{number}", stop)
+            self.parameters.number(f"stop{number}", stop)
             lines += [f"for (; n < stop{number}; n += {width}) {{", *self._tile(width), "}"]
         return lines
 
@@ -109,17 +108,13 @@ class _Product:
             for value, target in self.targets.items()
         ]
 
-    # Parameters ----------------------------------------------------------------------------------------------------
-
-    def _number(self, name: str, value: int) -> None:
-        self.formal.append(f"const int {name}")
-        self.actual.append(str(value))
+    # Operands ------------------------------------------------------------------------------------------------------
 
     def _parameter(self, value: Value) -> None:
         if value not in self._given:
             self._given[value] = name = f"e{len(self._given)}"
-            self.formal.append(f"__global const {self.sweep.scalar}* {name}")
-            self.actual.append(self.sweep.lane(value) if self.sweep.is_local(value) else self.sweep.whole(value))
+            address = self.sweep.lane(value) if self.sweep.is_local(value) else self.sweep.whole(value)
+            self.parameters.pointer(name, self.sweep.scalar, address)
 
     def _made_inside(self, value: Value) -> bool:
         return any(value is step.output for step in (self.product, *self.chain))
