@@ -18,9 +18,15 @@ from test_random_steps import CALLS, Twin, close
 from twins import Setting, assert_alike
 
 COSTLY = ("launches", "many cores")  # many kernels, each of which PoCL takes long to build
+COSTLIEST = (*COSTLY, "kernels of their own")
 
 
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow) if name in COSTLY else name for name in STYLES])
+def costly(names):
+    """The styles, of which these wait for the slow tests."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in names else name for name in STYLES]
+
+
+@pytest.fixture(params=costly(COSTLY))
 def matrix(request, monkeypatch, pocl):
     """The matrix class of a device of some kind, which is the same one in truth."""
     schedules = []
@@ -60,6 +66,7 @@ def alike(matrix, optimiser, layers, rows, dtype="float32", rtol=1e-4):
     assert not any(isinstance(task.own, Eager) for made in matrix.schedules for task in made.tasks)
 
 
+@pytest.mark.parametrize("matrix", costly(COSTLIEST), indirect=True)
 @pytest.mark.parametrize(
     "rows", [pytest.param(1, marks=pytest.mark.slow), pytest.param(12, marks=pytest.mark.slow), 33]
 )

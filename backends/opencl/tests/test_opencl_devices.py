@@ -350,7 +350,7 @@ def test_a_failure_is_tried_again_after_a_while(attempts, monkeypatch):
 def test_a_damaged_verdict_is_written_anew(attempts, tmp_path, damage):
     _, run = attempts
     smoke.trouble(CARD)
-    (file,) = (tmp_path / "cache" / "smoke").iterdir()
+    (file,) = (tmp_path / "cache" / "opencl" / "smoke").iterdir()
     good = json.loads(file.read_text())
     file.write_text(damage)
     smoke._verdicts.clear()
