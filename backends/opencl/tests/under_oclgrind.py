@@ -19,7 +19,7 @@ from pycrograd_core import RandomStream, Tensor, capture, nn, use_backend
 from pycrograd_core.matrix import Matrix
 from pycrograd_core.ops import TABLE
 from pycrograd_core.ops.samples import Indices, Sample, Uniform
-from pycrograd_opencl.compiled import flat, row_products, schedule, settings, updates
+from pycrograd_opencl.compiled import flat, gradients, row_products, schedule, settings, updates
 from pycrograd_opencl.devices import Device, devices
 from pycrograd_opencl.gemm import Product, eager_product, generate
 from pycrograd_opencl.gemm.variants import EPILOGUE, PARAMETERS, variants
@@ -298,7 +298,8 @@ NETWORKS: dict[str, Callable[[], list[nn.Module]]] = {
 
 SHRUNK = {  # thresholds in whose place these send small networks the ways of large ones: many launches of many tiles
     schedule: {"RATE": 1.0},
-    updates: {"ELEMENTS": 16, "FAR": 32, "HIGH": 4},
+    updates: {"ELEMENTS": 16, "HIGH": 4},
+    gradients: {"FAR": 32, "HIGH": 4},
     flat: {"ELEMENTS": 16},
     row_products: {"DEEP": 8, "DEPTH": 4},
 }
