@@ -263,7 +263,7 @@ class OpenCLMatrix(Matrix):
     def compile(cls, program: Any) -> Callable[..., Sequence[Any]] | None:
         from .compiled import compiled
 
-        return compiled(program)
+        return compiled(program, cls)
 
     # Derived ops ---------------------------------------------------------------------------------------------------
 

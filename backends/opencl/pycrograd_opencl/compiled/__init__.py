@@ -11,14 +11,13 @@ if TYPE_CHECKING:
     from ..matrix import OpenCLMatrix
 
 
-def compiled(program: Program) -> Callable[..., Sequence[Any]]:
-    """The function of a program."""
-    from .homes import gather
+def compiled(program: Program, matrix: type[OpenCLMatrix]) -> Callable[..., Sequence[Any]]:
+    """The function of a program of a device's matrices."""
+    from .homes import gather, states_of
     from .run import Run
     from .schedule import schedule
     from .settings import suited
 
-    matrix: type[OpenCLMatrix] = program.matrix  # type: ignore[assignment]
-    gather(matrix.runtime, program.states.values())  # type: ignore[arg-type]
+    gather(matrix.runtime, states_of(program).values())
     device = matrix.runtime.device
     return Run(program, schedule(program, device, suited(program, device)))

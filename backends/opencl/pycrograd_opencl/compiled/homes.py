@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, cast
 
 import pyopencl as cl
 
-from pycrograd_core.capture.program import WIDTHS
+from pycrograd_core.capture.program import WIDTHS, Program, Value
 
 if TYPE_CHECKING:
     from ..matrix import OpenCLMatrix
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 POINTER = 8  # bytes of a parameter
 OTHERS = 16  # parameters that are no states, or few of them
+
+
+def states_of(program: Program) -> Mapping[Value, OpenCLMatrix]:
+    """The states of a program that this backend compiles: they are its own matrices."""
+    return cast("Mapping[Value, OpenCLMatrix]", program.states)
 
 
 def gather(runtime: Runtime, states: Iterable[OpenCLMatrix]) -> None:

@@ -51,5 +51,5 @@ def product(code: Code, device: Device, steps: Sequence[Instruction], outputs: S
     shape = Product(*first.output.shape, inner, turned_a, turned_b, dtype, tuple(parameters), " ".join(lines))
     launch = generate(shape, device)
     places = [code.places[value] for value in (a, b, *given, *targets)]
-    own = Own(launch.source, launch.name, launch.global_size, launch.local_size, tuple(places))
-    return Task(1, "", spans(places[: 2 + len(given)]), spans([code.places[value] for value in outputs]), own)
+    reads, writes = spans(places[: 2 + len(given)]), spans([code.places[value] for value in outputs])
+    return Task(1, "", reads, writes, Own(launch, tuple(places)))

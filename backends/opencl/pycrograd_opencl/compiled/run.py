@@ -273,7 +273,8 @@ class _OwnLaunch(_KernelLaunch):
         positions: dict[str, list[int]] = {}
         for position, place in enumerate(own.arguments):
             positions.setdefault(place.name, []).append(position)
-        super().__init__(runtime.kernel(own.source, own.name), positions, own.global_size, own.local_size)
+        kernel = runtime.kernel(own.launch.source, own.launch.name)
+        super().__init__(kernel, positions, own.launch.global_size, own.launch.local_size)
 
 
 class _EagerLaunch:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pycrograd_core.capture.program import Instruction
 
+from ..gemm import Launch
 from .places import Place, meet
 
 Span = tuple[str, int, int]
@@ -14,12 +15,9 @@ Span = tuple[str, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """A kernel that is launched for itself: its work-groups, and where its arguments are."""
+    """A kernel that is launched for itself, and where its arguments are."""
 
-    source: str
-    name: str
-    global_size: tuple[int, ...]
-    local_size: tuple[int, ...]
+    launch: Launch
     arguments: tuple[Place, ...]
 
 
