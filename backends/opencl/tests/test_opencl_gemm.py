@@ -6,13 +6,12 @@ from dataclasses import replace
 from itertools import product as combinations
 
 import numpy as np
-import pyopencl as cl
 import pytest
 
+from opencl_operands import Operands
 from pycrograd_opencl.gemm import Panels, Product, Tiles, choose, eager_product, fitted, generate
 from pycrograd_opencl.gemm.choice import default, kind
 from pycrograd_opencl.gemm.variants import EPILOGUE, PARAMETERS, variants
-from pycrograd_opencl.runtime import runtime_of
 
 AWKWARD = ((1, 1, 1), (1, 257, 33), (255, 1, 65), (17, 129, 1), (63, 65, 127), (257, 31, 256), (32, 64, 10))
 KINDS = ("large", "large_turned", "few_rows", "few_rows_turned", "few_cols", "update", "little")
@@ -23,42 +22,12 @@ def device(pocl):
     return pocl
 
 
-class Operands:
-    """Random operands of a product, on the device, and what a kernel made of them."""
-
-    def __init__(self, product: Product, device) -> None:
-        random = np.random.default_rng(product.rows + 1000 * product.cols + product.inner)
-        draw = lambda *shape: random.standard_normal(shape).astype(product.dtype)  # noqa: E731
-        self.product, self.runtime = product, runtime_of(device)
-        self.a = draw(product.rows, product.inner)
-        self.b = draw(product.inner, product.cols)
-        self.c, self.bias = draw(product.rows, product.cols), draw(1, product.cols)
-        self.value = self.a.astype(float) @ self.b.astype(float)
-
-    def run(self, launch, fixed=True, epilogue=False):
-        p, flags = self.product, cl.mem_flags.READ_WRITE | cl.mem_flags.COPY_HOST_PTR
-        hosts = [self.a.T if p.transpose_a else self.a, self.b.T if p.transpose_b else self.b, self.c]
-        hosts += [self.bias, np.full_like(self.c, np.nan)] if epilogue else []
-        buffers = [cl.Buffer(self.runtime.context, flags, hostbuf=np.ascontiguousarray(host)) for host in hosts]
-        kernel = self.runtime.kernel(launch.source, launch.name)
-        sizes = [] if fixed else [np.int32(extent) for extent in (p.rows, p.cols, p.inner)]
-        kernel.set_args(*sizes, *buffers)
-        cl.enqueue_nd_range_kernel(self.runtime.queue, kernel, launch.global_size, launch.local_size)
-        results = [np.empty_like(self.c) for _ in ("c", "y")[: 1 + epilogue]]
-        for result, buffer in zip(results, (buffers[2], buffers[-1]), strict=False):
-            cl.enqueue_copy(self.runtime.queue, result, buffer)
-        return results
-
-    def check(self, launch, fixed=True) -> None:
-        """Each element within a few roundings of its terms: one too many or too few is far more."""
-        epilogue = self.product.store != Product(1, 1, 1).store
-        results = self.run(launch, fixed, epilogue)
-        expected = [self.value]
-        if epilogue:
-            expected = [self.c - self.value / 4, np.maximum(self.value + self.bias, 0)]
-        tolerance = 8 * np.finfo(self.product.dtype).eps * (8 + (abs(self.a) @ abs(self.b)).max())
-        for result, right in zip(results, expected, strict=True):
-            np.testing.assert_allclose(result, right, rtol=0, atol=tolerance, err_msg=str(self.product))
+def check(operands, launch, fixed=True):
+    """Each element within a few roundings of its terms: one too many or too few is far more."""
+    size = (abs(operands.a) @ abs(operands.b)).max()
+    tolerance = 8 * np.finfo(operands.product.dtype).eps * (8 + size)
+    for found, expected in operands.results(launch, fixed):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance, err_msg=str(operands.product))
 
 
 @pytest.mark.parametrize(
@@ -74,13 +43,13 @@ class Operands:
 def test_one_kernel_for_every_shape(parameters, a, b, device):
     for shape in AWKWARD:
         product = Product(*shape, a, b, "float32", *EPILOGUE)
-        Operands(product, device).check(parameters.launch(product, fixed=False), fixed=False)
+        check(Operands(product, device), parameters.launch(product, fixed=False), fixed=False)
 
 
 @pytest.mark.parametrize("parameters", [PARAMETERS[1], PARAMETERS[2], PARAMETERS[7]])
 def test_kernels_in_float64(parameters, device):
     product = Product(33, 41, 70, True, False, "float64", *EPILOGUE)
-    Operands(product, device).check(parameters.launch(product))
+    check(Operands(product, device), parameters.launch(product))
 
 
 @pytest.mark.slow
@@ -88,7 +57,7 @@ def test_kernels_in_float64(parameters, device):
 @pytest.mark.parametrize("parameters", PARAMETERS)
 def test_every_variant(parameters, dtype, device):
     for variant in variants(dtype, [parameters]):
-        Operands(variant.product, device).check(variant.launch, variant.fixed)
+        check(Operands(variant.product, device), variant.launch, variant.fixed)
 
 
 @pytest.mark.slow
@@ -96,8 +65,8 @@ def test_every_variant(parameters, dtype, device):
 @pytest.mark.parametrize("shape", [(256, 255, 257), (1151, 129, 33), (32, 1153, 1152), (1, 1153, 257), (300, 10, 784)])
 def test_what_is_chosen_is_right(shape, a, b, device):
     product = Product(*shape, a, b)
-    Operands(product, device).check(generate(product, device))
-    Operands(product, device).check(eager_product(*shape, a, b, "float32", device), fixed=False)
+    check(Operands(product, device), generate(product, device))
+    check(Operands(product, device), eager_product(*shape, a, b, "float32", device), fixed=False)
 
 
 def test_a_product_of_nothing_is_zero(device):
@@ -106,7 +75,7 @@ def test_a_product_of_nothing_is_zero(device):
         launch = parameters.launch(product, fixed=False)
         operands = Operands(replace(product, inner=1), device)
         operands.product, operands.value = product, np.zeros((3, 5))
-        operands.check(launch, fixed=False)
+        check(operands, launch, fixed=False)
 
 
 @pytest.mark.parametrize(

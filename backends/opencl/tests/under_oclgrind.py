@@ -15,13 +15,14 @@ from dataclasses import replace
 import numpy as np
 import pyopencl as cl
 
+from opencl_operands import Operands
 from pycrograd_core import RandomStream, Tensor, capture, nn, use_backend
 from pycrograd_core.matrix import Matrix
 from pycrograd_core.ops import TABLE
 from pycrograd_core.ops.samples import Indices, Sample, Uniform
 from pycrograd_opencl.compiled import flat, gradients, row_products, schedule, settings, updates
 from pycrograd_opencl.devices import Device, devices
-from pycrograd_opencl.gemm import Product, eager_product, generate
+from pycrograd_opencl.gemm import Launch, Product, eager_product, generate
 from pycrograd_opencl.gemm.variants import EPILOGUE, PARAMETERS, variants
 from pycrograd_opencl.matrix import OpenCLMatrix, matrix_on
 from pycrograd_opencl.memory import Memory
@@ -136,33 +137,10 @@ def unwritten() -> None:
 # Products ------------------------------------------------------------------------------------------------------------
 
 
-class Operands:
-    """Random operands of a product, and what it adds up to."""
-
-    def __init__(self, product: Product, device: Device) -> None:
-        random = np.random.default_rng(0)
-        self.product, self.runtime = product, runtime_of(device)
-        extents = (product.rows, product.inner, product.cols)
-        shapes = (extents[:2], extents[1:], extents[::2], (1, product.cols))
-        self.a, self.b, self.c, self.bias = (random.standard_normal(shape).astype(product.dtype) for shape in shapes)
-
-    def check(self, launch: object, fixed: bool) -> None:
-        """Run the kernel, with the epilogue if the product has it."""
-        p, value = self.product, self.a.astype(float) @ self.b.astype(float)
-        hosts = [self.a.T if p.transpose_a else self.a, self.b.T if p.transpose_b else self.b, self.c]
-        expected = [value]
-        if len(p.parameters) > 1:
-            hosts += [self.bias, np.zeros_like(self.c)]
-            expected = [self.c - value / 4, np.maximum(value + self.bias, 0)]
-        buffers = [self.runtime.memory.copied(np.ascontiguousarray(host)) for host in hosts]
-        kernel = self.runtime.kernel(launch.source, launch.name)
-        sizes = [] if fixed else [np.int32(extent) for extent in (p.rows, p.cols, p.inner)]
-        kernel.set_args(*sizes, *buffers)
-        cl.enqueue_nd_range_kernel(self.runtime.queue, kernel, launch.global_size, launch.local_size)
-        for buffer, right in zip((buffers[2], buffers[-1]), expected, strict=False):
-            found = np.empty_like(self.c)
-            cl.enqueue_copy(self.runtime.queue, found, buffer)
-            close(found, right, TOLERANCE[p.dtype])
+def check(product: Product, device: Device, launch: Launch, fixed: bool) -> None:
+    """Run a kernel, with the epilogue if the product has it."""
+    for found, expected in Operands(product, device).results(launch, fixed):
+        close(found, expected, TOLERANCE[product.dtype])
 
 
 def products(number: str, dtype: str) -> None:
@@ -171,7 +149,7 @@ def products(number: str, dtype: str) -> None:
     for variant in variants(dtype):
         if variant.parameters == PARAMETERS[int(number)]:
             begin(f"{variant.product.shape} {'fixed' if variant.fixed else ''}")
-            Operands(variant.product, device).check(variant.launch, variant.fixed)
+            check(variant.product, device, variant.launch, variant.fixed)
 
 
 TYPICAL = {
@@ -188,11 +166,11 @@ def chosen(style: str, vendor: str = "") -> None:
         for a, b in ((False, False), (True, False), (False, True)):
             product = Product(rows, cols, inner, a, b, "float32", *EPILOGUE)
             begin(f"{product.shape} chosen")
-            Operands(product, device).check(generate(product, device), fixed=True)
+            check(product, device, generate(product, device), fixed=True)
             plain = Product(rows, cols, inner, a, b)
             begin(f"{product.shape} eager")
             launch = eager_product(rows, cols, inner, a, b, "float32", device)
-            Operands(plain, device).check(launch, fixed=False)
+            check(plain, device, launch, fixed=False)
 
 
 # Eager kernels -------------------------------------------------------------------------------------------------------
@@ -298,7 +276,7 @@ NETWORKS: dict[str, Callable[[], list[nn.Module]]] = {
 
 SHRUNK = {  # thresholds in whose place these send small networks the ways of large ones: many launches of many tiles
     schedule: {"RATE": 1.0},
-    updates: {"ELEMENTS": 16, "HIGH": 4},
+    updates: {"ELEMENTS": 16},
     gradients: {"FAR": 32, "HIGH": 4},
     flat: {"ELEMENTS": 16},
     row_products: {"DEEP": 8, "DEPTH": 4},

@@ -37,6 +37,10 @@ class Gradient:
         size = WIDTHS[self.output.dtype]
         return columns * size >= FAR and self.terms * kind.lanes * size <= COPIED
 
+    def least_rows(self, kind: CType) -> int:
+        """How many rows a tile has at least, so that a copy is worth it."""
+        return HIGH if self.copies(kind) else 1
+
     def copy(self, kind: CType) -> list[str]:
         """Lines that copy a vector of columns, if that is worth it."""
         if not self.copies(kind):

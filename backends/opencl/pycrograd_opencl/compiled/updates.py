@@ -13,7 +13,7 @@ from pycrograd_core.capture.program import Instruction, Region, Value, flat
 from ..c_types import CType
 from ..expressions import ELEMENTWISE
 from .code import Code, Parameters, chained
-from .gradients import HIGH, Gradient
+from .gradients import Gradient
 from .task import Task, spans
 
 ELEMENTS = 1 << 13  # of a tile without a product
@@ -58,8 +58,8 @@ class Update:
         unit = min(self.code.registers, self.rows)
         work = ELEMENTS if self.gradient is None else self.code.settings.tile
         high = max(1, work // max(1, self.terms * self.columns * unit)) * unit
-        if self.gradient is not None and self.gradient.copies(self.widest):
-            high = max(high, HIGH // unit * unit)
+        if self.gradient is not None:
+            high = max(high, self.gradient.least_rows(self.widest) // unit * unit)
         body = self._call(high)
         reads = spans([places[value] for value in dict.fromkeys(self.inputs)])
         return Task(-(-self.rows // high), body, reads, spans([places[value] for value in self.outputs]))
