@@ -63,7 +63,7 @@ def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     style = None
     if not text.isprintable():
         style = '"'  # in any other style, PyYAML loses some of the line breaks that Unicode has beside "\n"
-    elif _elsewhere.resolve(yaml.ScalarNode, text, (True, False)) != _TEXT:
+    elif _elsewhere.resolve(yaml.ScalarNode, text, (True, False)) != _TEXT:  # type: ignore[no-untyped-call]
         style = "'"  # `on`, to readers of YAML 1.1
     return dumper.represent_scalar(_TEXT, text, style=style)
 

@@ -20,4 +20,4 @@ def compiled(program: Program, matrix: type[OpenCLMatrix]) -> Callable[..., Sequ
 
     gather(matrix.runtime, states_of(program).values())
     device = matrix.runtime.device
-    return Run(program, schedule(program, device, suited(program, device)))
+    return Run(program, schedule(program, device, suited(program, device)), matrix)

@@ -14,7 +14,7 @@ from pycrograd_core.op import INDEX_DTYPE
 from ..expressions import ELEMENTWISE
 from .code import Code
 from .places import Place
-from .row_ops import LOSSES, OVER_ROWS, rows_of, sweepable, swept
+from .row_ops import LOSSES, OVER_ROWS, PRODUCTS, rows_of, sweepable, swept
 from .rows import dtype_of
 from .settings import Settings
 from .task import Functions
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 LONG = 1 << 15  # terms of a sum, from which on it is added up part by part: the generator's kernels do not
 ALONE = 1024  # elements that one work-item of a GPU reduces
-PRODUCTS = ("matmul", "linear")
 
 
 class Way(Enum):

@@ -13,6 +13,7 @@ from pycrograd_core.op import INDEX_DTYPE
 
 from ..c_types import CType, preamble
 from .command_buffer import CommandBuffer, usable
+from .homes import states_of
 from .places import Place
 from .schedule import Schedule
 from .task import Eager, Own, Task
@@ -31,11 +32,11 @@ STEPS = 32
 class Run:
     """A program as a function of matrices. It works in memory of its own, so it must not run in two threads at once."""
 
-    def __init__(self, program: Program, made: Schedule) -> None:
+    def __init__(self, program: Program, made: Schedule, matrix: type[OpenCLMatrix]) -> None:
         self._program = program
         self._made = made
-        self._matrix: type[OpenCLMatrix] = program.matrix  # type: ignore[assignment]
-        self._runtime = self._matrix.runtime
+        self._matrix = matrix
+        self._runtime = matrix.runtime
         self._constants: dict[str, Any] = {}  # matrices: they live as long as this does
         self._counter: cl.Buffer | None = None  # of steps, where the device counts them
         self._launches = self._built()
@@ -130,11 +131,11 @@ class Run:
         buffers |= {base: self._runtime.buffer(size) for base, size in made.buffers.items() if base in needed}
         if "arena" in needed:
             buffers["arena"] = self._runtime.buffer(max(made.arena, 1))
-        for value, state in program.states.items():
-            place, home = made.places[value], state.home  # type: ignore[attr-defined]
-            buffers[place.name] = state.buffer  # type: ignore[attr-defined]
-            if home is not None:
-                buffers[place.base] = home[0]
+        for value, state in states_of(program).items():
+            place = made.places[value]
+            buffers[place.name] = state.buffer
+            if state.home is not None:
+                buffers[place.base] = state.home[0]
         for base, value in made.constants.items():
             if base in needed:
                 self._constants[base] = program.constants[value].made(self._matrix, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pycrograd_core.capture.plan import Plan, plan
 from pycrograd_core.capture.program import WIDTHS, Instruction, Program, Step, Value, flat
@@ -14,7 +14,7 @@ from pycrograd_core.op import INDEX_DTYPE
 from . import flat as whole_matrices
 from .choice import Choice, Way, inner, left_in_blocks
 from .code import Code
-from .homes import POINTER
+from .homes import POINTER, states_of
 from .places import Place
 from .products import product
 from .row_ops import swept
@@ -102,7 +102,7 @@ def _parameters(device: Device) -> int:
 
 def _few_buffers(program: Program, device: Device) -> bool:
     """Whether one kernel can be given all that a program reads and writes."""
-    homes = {id(state.home[0]) if state.home else id(state) for state in program.states.values()}  # type: ignore[attr-defined]
+    homes = {id(state.home[0]) if state.home else id(state) for state in states_of(program).values()}
     others = len(program.arguments) + len(program.feeds) + len(program.constants) + len(program.outputs) + 1
     return len(homes) + others <= _parameters(device)
 
@@ -227,12 +227,11 @@ def _inputs(program: Program, steps: int) -> tuple[dict[Value, Place], dict[str,
     for number, value in enumerate(program.arguments):
         places[value] = Place(value, f"x{number}", stride=value.bytes if value in program.stacked else 0)
     homes: dict[int, str] = {}
-    for number, (value, state) in enumerate(program.states.items()):
-        home: tuple[Any, int] | None = state.home  # type: ignore[attr-defined]
-        if home is None:
+    for number, (value, state) in enumerate(states_of(program).items()):
+        if state.home is None:
             places[value] = Place(value, f"s{number}")
         else:
-            places[value] = Place(value, homes.setdefault(id(home[0]), f"h{number}"), home[1])
+            places[value] = Place(value, homes.setdefault(id(state.home[0]), f"h{number}"), state.home[1])
     for number, value in enumerate(program.feeds):
         places[value] = Place(value, f"f{number}", stride=_stride(program, value), turn=steps)
     constants = {f"k{number}": value for number, value in enumerate(program.constants)}
