@@ -42,17 +42,17 @@ class TrainingRun:
         self._caching = no_cache if config.cache == "off" else nullcontext
         with self._caching():
             self.matrix = build.find_backend(config)
-        # what a run records, and is resumed by, is the backend that it had, not that it took the default
-        self.config = replace(config, backend=self.matrix.backend)
-        self.folder = (RunFolder.reopen if resume else RunFolder.create)(out, self.config)
-        try:
-            self.trainer = self._trainer(observers, captured)
-            self.trainer.began = began
-            if resume:
-                self.folder.resume(self.trainer)
-        except BaseException:
-            self.folder.abandon()
-            raise
+            # what a run records, and is resumed by, is the backend that it had, not that it took the default
+            self.config = replace(config, backend=self.matrix.backend)
+            self.folder = (RunFolder.reopen if resume else RunFolder.create)(out, self.config)
+            try:
+                self.trainer = self._trainer(observers, captured)
+                self.trainer.began = began
+                if resume:
+                    self.folder.resume(self.trainer)
+            except BaseException:
+                self.folder.abandon()
+                raise
 
     def _trainer(self, observers: Sequence[Observer], captured: bool) -> Trainer:
         config, named = self.config, registries()

@@ -309,7 +309,7 @@ def test_a_model_can_be_read_without_this_package(start, name):
 
 @pytest.mark.parametrize(("chosen", "kept"), [("on", True), ("off", False)])
 def test_a_run_may_ask_its_backend_to_keep_nothing(start, monkeypatch, chosen, kept):
-    """While the backend is found and loaded, and in every step."""
+    """While the backend is found and loaded, while the model is built, and in every step."""
     monkeypatch.delenv(CACHE_VARIABLE, raising=False)
     found = []
 
@@ -317,11 +317,18 @@ def test_a_run_may_ask_its_backend_to_keep_nothing(start, monkeypatch, chosen, k
         def epoch_ended(self, trainer, record):
             found.append(cache_folder("a") is not None)
 
-    find = build.find_backend
-    monkeypatch.setattr(
-        build, "find_backend", lambda config: found.append(cache_folder("a") is not None) or find(config)
-    )
+    def watched(name):
+        function = getattr(build, name)
+
+        def call(*given):
+            found.append(cache_folder("a") is not None)
+            return function(*given)
+
+        monkeypatch.setattr(build, name, call)
+
+    for name in ("find_backend", "build_model", "build_optimiser"):
+        watched(name)
     start(f"cache={chosen}", out=RUN, observers=[Watching()]).execute()
     assert set(found) == {kept}
-    assert len(found) > 1
+    assert len(found) > 3
     assert cache_folder("a") is not None

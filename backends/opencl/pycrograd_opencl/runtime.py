@@ -36,6 +36,7 @@ class Runtime:
         self.context = cl.Context([device.handle])
         self.queue = cl.CommandQueue(self.context)
         self.memory = Memory(device, self.context, self.queue)
+        self.moves = 0  # how often matrices have moved to other memory
         self.lock = threading.RLock()  # setting a kernel's arguments and launching it is one thing
         self.allocate = self.memory.allocate
         self.buffer = self.memory.buffer

@@ -9,7 +9,8 @@ import pytest
 from graphs import GRAPHS
 from opencl_styles import STYLES, styled
 from pycrograd_core import Tensor, capture, nn, no_grad, ops, use_backend
-from pycrograd_opencl.compiled import homes, settings
+from pycrograd_opencl.compiled import choice, homes, settings
+from pycrograd_opencl.compiled import schedule as scheduling
 from pycrograd_opencl.compiled.row_products import FEWEST, tiles
 from pycrograd_opencl.compiled.schedule import schedule
 from pycrograd_opencl.compiled.task import Eager
@@ -311,10 +312,11 @@ def test_updates_of_adam_do_not_wait_for_each_other(matrix):
     assert len([group for group in groups if group[0].own is None]) < 16
 
 
-def test_a_call_keeps_nothing_that_it_was_given(pocl):
+@pytest.mark.parametrize("function", [lambda x: x * 2.0 + 1.0, lambda x: x.T], ids=["kernels", "eager"])
+def test_a_call_keeps_nothing_that_it_was_given(pocl, function):
     memory = matrix_on(pocl).runtime.memory
     with use_backend(matrix_on(pocl)):
-        step = capture(lambda x: x * 2.0 + 1.0)
+        step = capture(function)
         size = 4_000_000
         before = memory.in_use
         for _ in range(3):
@@ -324,6 +326,67 @@ def test_a_call_keeps_nothing_that_it_was_given(pocl):
         assert memory.in_use - before < size
 
 
+def test_a_sweep_for_an_update_beside_a_step_without_code(matrix):
+    """What it would leave in blocks has a buffer of its own, as all has then."""
+    generator = np.random.default_rng(0)
+    w, g = generator.standard_normal((40, 40)), generator.standard_normal((32, 3))
+    total, rate = Tensor(np.zeros((40, 3))), Tensor([[0.1]])
+    weight, gradient = Tensor(w), Tensor(g)
+
+    @capture
+    def step(x):
+        h = ops.matmul(x, weight).tanh()
+        total.update(ops.sgd_update, ops.matmul(h, gradient, transpose_a=True), rate)
+        return x.T
+
+    expected = np.zeros((40, 3))
+    for _ in range(3):
+        x = generator.standard_normal((32, 40))
+        np.testing.assert_array_equal(step(Tensor(x)).numpy(), x.T.astype("f4"))
+        expected = expected - 0.1 * np.tanh(x @ w).T @ g
+        np.testing.assert_allclose(total.numpy(), expected, atol=1e-4)
+
+
+def test_a_gradient_that_is_a_constant(matrix):
+    """Of a sum, that is: a product of one number throughout, which is in memory for that."""
+    w, b = Tensor(np.ones((5, 7)), requires_grad=True), Tensor(np.ones((1, 7)), requires_grad=True)
+    x, rate = np.random.default_rng(0).standard_normal((16, 5)), Tensor([[0.1]])
+
+    @capture
+    def step(x):
+        w.grad = b.grad = None
+        ops.linear(x, w, b).sum().backward()
+        with no_grad():
+            w.update(ops.sgd_update, w.grad, rate)
+            b.update(ops.sgd_update, b.grad, rate)
+
+    step(Tensor(x))
+    np.testing.assert_allclose(w.numpy(), 1 - 0.1 * x.T @ np.ones((16, 7)), atol=1e-5)
+    np.testing.assert_allclose(b.numpy(), np.full((1, 7), 1 - 1.6), atol=1e-5)
+
+
+def test_a_region_of_more_matrices_than_a_kernel_takes(matrix, monkeypatch):
+    monkeypatch.setattr(homes, "parameters", lambda device: 12)
+    for module in (choice, scheduling):
+        monkeypatch.setattr(module, "parameters", lambda device: 12)
+    rows = [np.full((1, 8), 0.1 * number) for number in range(20)]
+
+    @capture
+    def step(x, *rows):
+        for row in rows:
+            x = (x + row).tanh()
+        return ops.softmax(x)
+
+    x = expected = np.random.default_rng(0).standard_normal((16, 8))
+    found = step(Tensor(x), *map(Tensor, rows))
+    for row in rows:
+        expected = np.tanh(expected + row)
+    expected = np.exp(expected)
+    np.testing.assert_allclose(found.numpy(), expected / expected.sum(axis=1, keepdims=True), atol=1e-5)
+    for group in matrix.schedules[-1].groups:
+        assert len(set().union(*[task.bases for task in group])) <= 12
+
+
 @pytest.mark.slow
 def test_what_is_drawn_for_many_steps_is_drawn_in_turns(matrix, monkeypatch):
     monkeypatch.setattr("pycrograd_opencl.compiled.schedule.DRAWN", 2 * 4 * 12 * 9)
@@ -331,12 +394,29 @@ def test_what_is_drawn_for_many_steps_is_drawn_in_turns(matrix, monkeypatch):
     assert 1 <= matrix.schedules[-1].steps <= 2
 
 
+def test_what_was_compiled_before_states_moved_finds_them(pocl):
+    with use_backend(matrix_on(pocl)):
+        states = [Tensor(np.zeros((2, 3))) for _ in range(pocl.handle.max_parameter_size // homes.POINTER)]
+        few = capture(lambda: states[0].assign(states[0] + 1.0) or states[0] * 1.0)
+        many = capture(lambda: [state.assign(state + 1.0) for state in states] and None)
+        values = []
+        for _ in range(2):
+            values.append(few().numpy()[0, 0])
+            many()
+        values.append(few().numpy()[0, 0])
+    assert values == [1.0, 3.0, 5.0]
+    assert all(state.value.home for state in states)
+
+
 @pytest.mark.slow
-def test_more_states_than_a_kernel_has_parameters(matrix, monkeypatch):
+@pytest.mark.parametrize("first", [False, True])
+def test_more_states_than_a_kernel_has_parameters(matrix, monkeypatch, first):
     """They move into one buffer, once, where eager code and other programs find them."""
     monkeypatch.setattr(homes, "OTHERS", matrix.runtime.device.handle.max_parameter_size // homes.POINTER - 3)
     ours, theirs = (Setting(place, "float32", "momentum", odd, 12) for place in (matrix, "numpy"))
     train, evaluate = capture(ours.step), capture(lambda x: ours.model(x).sum())
+    if first:  # compiled before anything moves
+        assert evaluate(ours.x).item() == pytest.approx(theirs.model(theirs.x).sum().item(), rel=1e-4)
     for _ in range(2):
         train(ours.x, ours.labels)
         theirs.step(theirs.x, theirs.labels)

@@ -13,6 +13,7 @@ from pycrograd_core.op import INDEX_DTYPE
 
 from ..expressions import ELEMENTWISE
 from .code import Code
+from .homes import parameters
 from .places import Place
 from .row_ops import LOSSES, OVER_ROWS, PRODUCTS, rows_of, sweepable, swept
 from .rows import dtype_of
@@ -39,24 +40,23 @@ class Way(Enum):
 
 
 class Choice:
-    """How each step is done. A region that nothing does in one piece is done step by step.
-
-    `own` says whether any step has a launch of its own, which takes whole buffers.
-    """
+    """How each step is done. A region that nothing does in one piece is done step by step."""
 
     def __init__(self, code: Code, program: Program, device: Device, settings: Settings, grouped: bool) -> None:
         self.code = code
-        self.own = False
         self.blocked: dict[Value, int] = {}  # the values that sweeps leave in blocks
         self._settings = settings
         self._grouped = grouped
         self._cpu = device.is_cpu
+        self._parameters = parameters(device)
         self._units = device.units
         self._updates = program.updates
         self._ways: dict[Step, Way | None] = {}
 
     def atomic(self, region: Region) -> bool:
         """Whether a region is done in one piece."""
+        if len(region.inputs) + len(region.outputs) > self._parameters:
+            return False
         if region.kind == "rows" and (self.code.lanes == 1 or self._starved(region)):
             return False  # its rows are too few to share out
         return self.way(region) is not None
@@ -67,7 +67,6 @@ class Choice:
             found = self._found(step)
             if found is None and not isinstance(step, Region):
                 found = Way.EAGER
-            self.own |= found in (Way.PRODUCT, Way.EAGER)
             self._ways[step] = found
         return self._ways[step]
 

@@ -10,11 +10,18 @@ import pyopencl as cl
 from pycrograd_core.capture.program import WIDTHS, Program, Value
 
 if TYPE_CHECKING:
+    from ..devices import Device
     from ..matrix import OpenCLMatrix
     from ..runtime import Runtime
 
 POINTER = 8  # bytes of a parameter
 OTHERS = 16  # parameters that are no states, or few of them
+
+
+def parameters(device: Device) -> int:
+    """How many buffers a kernel can be given, besides a number or two."""
+    bytes_of_all: int = device.handle.max_parameter_size
+    return bytes_of_all // POINTER - 2
 
 
 def states_of(program: Program) -> Mapping[Value, OpenCLMatrix]:
@@ -23,7 +30,10 @@ def states_of(program: Program) -> Mapping[Value, OpenCLMatrix]:
 
 
 def gather(runtime: Runtime, states: Iterable[OpenCLMatrix]) -> None:
-    """Move states into one buffer if they are too many. A matrix that has moved stays where it is, for all programs."""
+    """Move states into one buffer if they are too many. A matrix that has moved stays where it is, for all programs.
+
+    Those that were compiled before look at `runtime.moves`.
+    """
     matrices = list(states)
     handle = runtime.device.handle
     if len(matrices) <= handle.max_parameter_size // POINTER - OTHERS:
@@ -43,6 +53,7 @@ def gather(runtime: Runtime, states: Iterable[OpenCLMatrix]) -> None:
             cl.enqueue_copy(runtime.queue, home, matrix.buffer, byte_count=extent, dst_offset=offset)
         matrix.buffer = home.get_sub_region(offset, max(1, extent))
         matrix.home = home, offset
+    runtime.moves += 1
 
 
 def _bytes(matrix: OpenCLMatrix) -> int:

@@ -34,13 +34,19 @@ class Run:
 
     def __init__(self, program: Program, made: Schedule, matrix: type[OpenCLMatrix]) -> None:
         self._program = program
-        self._made = made
         self._matrix = matrix
         self._runtime = matrix.runtime
+        self._prepare(made)
+
+    def _prepare(self, made: Schedule) -> None:
+        self._made = made
+        self._moves = self._runtime.moves
         self._constants: dict[str, Any] = {}  # matrices: they live as long as this does
         self._counter: cl.Buffer | None = None  # of steps, where the device counts them
         self._launches = self._built()
+        self._eager = [launch for launch in self._launches if isinstance(launch, _EagerLaunch)]
         self._buffers = self._kept()
+        program = self._program
         given = [*self._numbered("x", program.arguments), *self._numbered("o", program.outputs)]
         given += self._numbered("f", program.feeds)
         for launch in self._launches:
@@ -54,6 +60,8 @@ class Run:
                 owner = program.states.get(value)
                 (arguments[program.arguments.index(value)] if owner is None else owner).limits = None
         with self._runtime.lock:
+            if self._moves != self._runtime.moves:
+                self._settle()
             outputs = [
                 self._matrix.empty(v.shape[0] * (steps if program.stacked else 1), v.shape[1], v.dtype)
                 for v in program.outputs
@@ -70,6 +78,9 @@ class Run:
                 self._runtime.queue.flush()
             except cl.Error as error:
                 self._runtime.memory.exhausted(error)
+            finally:
+                for launch in self._eager:
+                    launch.forget()
         return outputs
 
     @staticmethod
@@ -120,6 +131,12 @@ class Run:
             for value, draw in feeds.items():
                 drawn[value].append(self._matrix.from_feed(draw, *value.shape, value.dtype))
         return [(parts[0].concat(*parts[1:], axis=0) if steps > 1 else parts[0]).buffer for parts in drawn.values()]
+
+    def _settle(self) -> None:
+        """Make everything anew: matrices have moved, perhaps states of this program."""
+        from .schedule import schedule
+
+        self._prepare(schedule(self._program, self._runtime.device, self._made.settings))
 
     # Once ----------------------------------------------------------------------------------------------------------
 
@@ -306,6 +323,11 @@ class _EagerLaunch:
         result = self._kernel(*operands, **self._params, **out)
         if result is not target:
             target.assign(result)
+
+    def forget(self) -> None:
+        """Let go of what was given to a call, as kernels do once they have run."""
+        for place, _ in self._given:
+            self._matrices.pop(place, None)
 
     def record(self, step: CommandBuffer) -> None:
         raise NotImplementedError("kernels of eager mode choose their launches when they are called")

@@ -14,7 +14,7 @@ from pycrograd_core.op import INDEX_DTYPE
 from . import flat as whole_matrices
 from .choice import Choice, Way, inner, left_in_blocks
 from .code import Code
-from .homes import POINTER, states_of
+from .homes import parameters, states_of
 from .places import Place
 from .products import product
 from .row_ops import swept
@@ -25,6 +25,7 @@ from .updates import Update
 if TYPE_CHECKING:
     from ..devices import Device
 
+OWN = frozenset({Way.PRODUCT, Way.EAGER})  # launches of their own, which take whole buffers
 RATE = 8e10  # operations a second of one work-item on a CPU, for what to share out
 LAUNCH = 5e-5  # seconds that a launch costs on a CPU: threads wake up, and caches change hands
 RATE_OF_GROUP = 1e10  # operations a second of one work-group elsewhere
@@ -71,9 +72,11 @@ def schedule(program: Program, device: Device, settings: Settings) -> Schedule:
     code = Code(numbers, settings)
     chosen = Choice(code, program, device, settings, group > 0)
     planned = plan(program, chosen.atomic)
-    if group and any(chosen.way(step) is Way.EAGER for step in planned.steps):
+    ways = {chosen.way(step) for step in planned.steps}
+    if group and Way.EAGER in ways:
         return schedule(program, device, replace(settings, whole=False))
-    if not chosen.own:
+    own = not ways.isdisjoint(OWN)
+    if not own:
         chosen.blocked = left_in_blocks(planned, chosen)
     planned = plan(program, chosen.atomic, chosen.scratch)
     steps = max(1, int(SECONDS * (RATE if device.is_cpu else RATE_OF_GROUP) / max(program.flops, 1.0)))
@@ -83,28 +86,24 @@ def schedule(program: Program, device: Device, settings: Settings) -> Schedule:
     code.places.update(inputs | direct)
     for value, target in planned.homes.items():
         code.places[value] = replace(inputs[target], value=value)
-    buffers = _between(planned, chosen)
-    tasks = _all_tasks(program, planned, chosen, device, late, buffers)
-    groups = together(tasks, _parameters(device))
+    buffers = _between(planned, chosen, own)
+    tasks = _all_tasks(program, planned, chosen, device, late, buffers, own)
+    groups = together(tasks, parameters(device))
     arena = planned.size
-    if chosen.own:
+    if own:
         arena = max(map(chosen.scratch, planned.steps), default=0)
     elif device.is_cpu and _alone(program, groups, device, settings):
         group = 1
+    used = (end for task in tasks for base, _, end in (*task.reads, *task.writes) if base == "arena")
+    assert max(used, default=0) <= arena
     return Schedule(settings, code, planned, groups, constants, buffers, group, arena, steps)
-
-
-def _parameters(device: Device) -> int:
-    """How many buffers a kernel can be given, besides a number or two."""
-    bytes_of_all: int = device.handle.max_parameter_size
-    return bytes_of_all // POINTER - 2
 
 
 def _few_buffers(program: Program, device: Device) -> bool:
     """Whether one kernel can be given all that a program reads and writes."""
     homes = {id(state.home[0]) if state.home else id(state) for state in states_of(program).values()}
     others = len(program.arguments) + len(program.feeds) + len(program.constants) + len(program.outputs) + 1
-    return len(homes) + others <= _parameters(device)
+    return len(homes) + others <= parameters(device)
 
 
 def _all_tasks(
@@ -114,6 +113,7 @@ def _all_tasks(
     device: Device,
     late: Sequence[tuple[Value, Place]],
     buffers: dict[str, int],
+    own: bool,
 ) -> list[Task]:
     """The tasks of all steps, after copies of what they overwrite and before copies of what they leave elsewhere."""
     code = chosen.code
@@ -123,12 +123,12 @@ def _all_tasks(
         for number, value in enumerate(program.outputs)
         if value in program.inputs
     ]
-    kept = {value: _saved(planned, chosen, value) for value in planned.saved}
+    kept = {value: _saved(planned, own, value) for value in planned.saved}
     tasks += [_moved(code, places[value], place) for value, place in kept.items()]
     for step in planned.steps:
         way = chosen.way(step)
-        before, after = _level(step, code, buffers) if way in (Way.PRODUCT, Way.EAGER) else ([], [])
-        scratch = 0 if chosen.own else planned.scratch.get(step, 0)
+        before, after = _level(step, code, buffers) if way in OWN else ([], [])
+        scratch = 0 if own else planned.scratch.get(step, 0)
         tasks += [*before, *_tasks(code, device, step, way, scratch), *after]
     tasks += [_moved(code, places[value], place) for value, place in late]
     return tasks + [_moved(code, kept.get(value, places[value]), places[state]) for state, value in planned.copies]
@@ -137,7 +137,7 @@ def _all_tasks(
 def _alone(program: Program, groups: Sequence[Sequence[Task]], device: Device, settings: Settings) -> bool:
     """Whether one work-item does all tasks: if it does them sooner than all work-items in many launches."""
     bases = set().union(*[task.bases for group in groups for task in group])
-    if len(bases) > _parameters(device):
+    if len(bases) > parameters(device):
         return False
     if settings.whole is not None:
         return settings.whole
@@ -201,10 +201,10 @@ def _output(program: Program, value: Value, number: int) -> Place:
     return Place(value, f"o{number}", stride=_stride(program, value))
 
 
-def _between(planned: Plan, chosen: Choice) -> dict[str, int]:
+def _between(planned: Plan, chosen: Choice, own: bool) -> dict[str, int]:
     """Place what lies between inputs and outputs: in the arena, or in buffers, whose sizes are returned."""
     places = chosen.code.places
-    if not chosen.own:
+    if not own:
         for value, root in planned.roots.items():
             places[value] = Place(value, "arena", planned.offsets[root], block=chosen.blocked.get(value, 0))
         return {}
@@ -214,9 +214,9 @@ def _between(planned: Plan, chosen: Choice) -> dict[str, int]:
     return {f"m{number}": math.prod(shape) * WIDTHS[dtype] for number, (shape, dtype) in enumerate(kinds)}
 
 
-def _saved(planned: Plan, chosen: Choice, value: Value) -> Place:
+def _saved(planned: Plan, own: bool, value: Value) -> Place:
     """Where an input is copied to because it is overwritten and needed afterwards."""
-    if chosen.own:
+    if own:
         return Place(value, f"m{planned.buffers[0][value]}")
     return Place(value, "arena", planned.offsets[value])
 

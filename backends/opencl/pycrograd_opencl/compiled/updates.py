@@ -43,7 +43,8 @@ class Update:
         self.rows, self.columns = steps[0].output.shape
         self.widest = CType.of(steps[0].output.dtype, code.width(steps[0].output.dtype))
         inside = {step.output for step in steps}
-        self.inputs = [v for step in steps for v in step.inputs if v not in inside and v not in code.numbers]
+        read = [(step.op.name, value) for step in steps for value in step.inputs if value not in inside]
+        self.inputs = [value for name, value in read if value not in code.numbers or name not in ELEMENTWISE]
         self.parameters = Parameters()
         self.names: dict[Value, str] = {}
         summing = next((step for step in steps if step.op.name not in ELEMENTWISE), None)
@@ -60,6 +61,7 @@ class Update:
         high = max(1, work // max(1, self.terms * self.columns * unit)) * unit
         if self.gradient is not None:
             high = max(high, self.gradient.least_rows(self.widest) // unit * unit)
+        high = min(high, self.rows)  # settings that make one tile of it make the same code
         body = self._call(high)
         reads = spans([places[value] for value in dict.fromkeys(self.inputs)])
         return Task(-(-self.rows // high), body, reads, spans([places[value] for value in self.outputs]))
