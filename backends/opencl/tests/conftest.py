@@ -6,6 +6,7 @@ import pytest
 
 from pycrograd_opencl.devices import devices
 from pycrograd_opencl.matrix import matrix_on
+from pycrograd_opencl.tuning import store
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,13 @@ def either(request, pocl):
 def matrix(either):
     """The matrix class of either."""
     return matrix_on(either)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of its own for what is found."""
+    monkeypatch.setenv("PYCROGRAD_CACHE", str(tmp_path))
+    store.forget()
+    yield tmp_path / "opencl"
+    monkeypatch.undo()
+    store.forget()

@@ -47,7 +47,14 @@ def usual(device: Device) -> Settings:
 
 
 def suited(program: Program, device: Device) -> Settings:
-    """The settings for a program on a device."""
+    """The settings for a program on a device: those that `pycrograd tune` found for its step, or the untuned ones."""
+    from ..tuning.store import tuned_step
+
+    return tuned_step(program, device) or untuned(program, device)
+
+
+def untuned(program: Program, device: Device) -> Settings:
+    """The settings for a program of this size on a device of this kind."""
     settings = usual(device)
     if not device.is_cpu:
         small = program.flops <= SMALL_ON_GPU and sum(1 for _ in program.instructions) <= FEW

@@ -1,1 +1,1 @@
-"""Parameters of products that were found by trying: the search, the store of what it found, the command's hook."""
+"""What was found by trying: settings of steps, parameters of products; the search, the store, the command's hook."""

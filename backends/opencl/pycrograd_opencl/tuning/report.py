@@ -1,62 +1,112 @@
-"""The hook behind `pycrograd tune`: the products of a program, each searched in turn, and what is kept of them."""
+"""The hook behind `pycrograd tune`: a program's captured step, then its products, and what is kept of what is found."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import perf_counter
+from typing import Any
 
-from pycrograd_core.capture.passes import optimise
 from pycrograd_core.capture.program import Program
 from pycrograd_core.errors import BackendError
 from pycrograd_core.plugins import Tuned
-from pycrograd_opencl.devices import choose
+from pycrograd_opencl.devices import Device, choose
 from pycrograd_opencl.gemm.choice import Parameters
 from pycrograd_opencl.gemm.product import Product
+from pycrograd_opencl.matrix import matrix_on
 from pycrograd_opencl.runtime import runtime_of
-from pycrograd_opencl.storage import cache_folder
+from pycrograd_opencl.storage import folder
 
-from .search import search
-from .store import keep
+from . import steps, store
+from .products import ProductTrial
+from .programs import products
+from .search import Found, search
+from .steps import StepTrial
+
+STEP = "the captured step"
+EAGER = "(without capture)"
+LEAST_SHARE, MOST_SHARE = 0.25, 0.75  # of the time, for a step that does none of its products itself, or all of them
+CLIMBING = 0.67  # of a step's time; the rest is for the networks of awkward sizes
 
 
 def tune(program: Program, device: str | None, seconds: float, notice: Callable[[str], None]) -> list[Tuned]:
-    """Search parameters for the products of a program on a device. What is found is stored as soon as it is found.
+    """Search settings for a step on a device, and parameters for its products. What is found is stored at once.
 
     Stops early, with what it has, at Ctrl-C. Raises BackendError if there is nowhere to store anything.
     """
-    runtime = runtime_of(choose(device))
-    if cache_folder() is None:
-        raise BackendError("there is no folder for what tuning finds: unset PYCROGRAD_OPENCL_CACHE, or name a folder")
-    found: list[Tuned] = []
+    chosen = choose(device)
+    if folder() is None:
+        raise BackendError("there is no folder for what tuning finds: unset PYCROGRAD_CACHE, or name a folder")
+    deadline = perf_counter() + seconds
     wanted = products(program)
-    deadline = time.perf_counter() + seconds
-    notice(f"{len(wanted)} products on {runtime.device.label}")
-    for position, product in enumerate(wanted):
-        left = max(0.0, deadline - time.perf_counter())
-        share = product.flops / sum(each.flops for each in wanted[position:])
-        result = search(product, runtime, left * share)
-        if result.better and not keep(runtime.device, {product.shape: result.parameters}):
-            raise BackendError(f"{cache_folder()} cannot be written: name another folder in PYCROGRAD_OPENCL_CACHE")
-        rulers = {"numpy": result.numpy} if runtime.device.is_cpu else {}
-        chosen = described(result.parameters)
-        found.append(Tuned(product.shape, chosen, result.before, result.after, rulers, kept=result.better))
-        notice(f"{product.shape}: {result.before / result.after:.2f}× after {result.tried} kernels")
-        if result.interrupted:
-            notice("interrupted: what was found until now is kept")
+    report = _Report(chosen, notice)
+    notice(f"{STEP} and {len(wanted)} products on {chosen.label}")
+    handed: Sequence[Product] = wanted
+    if steps.rehearsed(program):
+        handed = _tune_step(program, wanted, report, deadline)
+    else:
+        notice(f"{STEP} takes more than rows of data: its settings stay as they are")
+    ordered = sorted(wanted, key=lambda product: product not in handed)
+    for position, product in enumerate(ordered):
+        if report.interrupted:
             break
-    return found
+        share = product.flops / sum(each.flops for each in ordered[position:])
+        what = product.shape if product in handed else f"{product.shape} {EAGER}"
+        _tune_product(product, what, report, max(0.0, deadline - perf_counter()) * share)
+    return report.found
 
 
-def products(program: Program) -> list[Product]:
-    """The different products of a program, the largest first."""
-    found: dict[Product, None] = {}
-    for instruction in optimise(program).instructions:
-        if instruction.op.name in ("matmul", "linear"):
-            first = instruction.inputs[0]
-            a, b = (bool(instruction.params.get(name)) for name in ("transpose_a", "transpose_b"))
-            inner = first.shape[0] if a else first.shape[1]
-            found[Product(*instruction.output.shape, inner, a, b, instruction.output.dtype)] = None
-    return sorted((p for p in found if p.flops), key=lambda product: -product.flops)
+class _Report:
+    """What was found until now."""
+
+    def __init__(self, device: Device, notice: Callable[[str], None]) -> None:
+        self.found: list[Tuned] = []
+        self.interrupted = False
+        self.device = device
+        self.notice = notice
+
+    def add(
+        self, what: str, result: Found[Any], chosen: str, keep: Callable[[], bool], rulers: Mapping[str, float]
+    ) -> None:
+        """Store what is better, and tell."""
+        if result.better and not keep():
+            raise BackendError(f"{folder()} cannot be written: name another folder in PYCROGRAD_CACHE")
+        self.found.append(Tuned(what, chosen, result.before, result.after, rulers, kept=result.better))
+        self.notice(f"{what}: {result.before / result.after:.2f}× after {result.tried} tried")
+        if result.interrupted:
+            self.notice("interrupted: what was found until now is kept")
+            self.interrupted = True
+
+
+def _tune_step(program: Program, wanted: Sequence[Product], report: _Report, deadline: float) -> Sequence[Product]:
+    """Search settings for the step. Returns the products that it then leaves to the generator."""
+    device = report.device
+    trial = StepTrial(program, matrix_on(device))
+    handed = trial.handed(trial.start)
+    if not trial.finite:
+        report.notice(f"{STEP} makes no finite numbers of random ones: its settings stay as they are")
+        return handed
+    own = sum(product.flops for product in wanted if product not in handed) / sum(product.flops for product in wanted)
+    share = LEAST_SHARE + (MOST_SHARE - LEAST_SHARE) * own
+    result = search(trial, trial.start, max(0.0, deadline - perf_counter()) * share * CLIMBING)
+    settings = result.parameters
+    report.add(
+        STEP,
+        result,
+        steps.described(settings, trial.start),
+        lambda: store.keep_step(device, trial.program, settings),
+        {},
+    )
+    return trial.handed(settings)
+
+
+def _tune_product(product: Product, what: str, report: _Report, seconds: float) -> None:
+    """Search parameters for one product."""
+    device = report.device
+    trial = ProductTrial(product, runtime_of(device))
+    result = search(trial, trial.start, seconds)
+    rulers = {"numpy": trial.numpy()} if device.is_cpu else {}
+    entry = {product.shape: result.parameters}
+    report.add(what, result, described(result.parameters), lambda: store.keep(device, entry), rulers)
 
 
 def described(parameters: Parameters) -> str:
