@@ -168,7 +168,7 @@ def section(name: str, result: Any) -> list[str]:
         return rates(result)
     if name.startswith("tune"):
         rows = [(x["what"], x["chosen"], x["before"] * 1e3, x["after"] * 1e3, x["kept"]) for x in result]
-        head = ["", f"## {name}", "", "| product | parameters | ms before | ms after | kept |", "|---|---|---|---|---|"]
+        head = ["", f"## {name}", "", "| what | parameters | ms before | ms after | kept |", "|---|---|---|---|---|"]
         return [*head, *(f"| {a} | {b} | {c:.3f} | {d:.3f} | {'yes' if e else 'no'} |" for a, b, c, d, e in rows)]
     ((_, rows),) = result.items()
     peers = [key for key in next(iter(rows.values())) if key.startswith("vs ")]
