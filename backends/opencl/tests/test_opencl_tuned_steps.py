@@ -17,6 +17,7 @@ from pycrograd_opencl.compiled.updates import Update
 from pycrograd_opencl.matrix import matrix_on
 from pycrograd_opencl.tuning import networks, programs, search, steps, store
 from pycrograd_opencl.tuning.networks import Network
+from pycrograd_opencl.tuning.rehearsal import SAMPLES, close, random_numbers
 from pycrograd_opencl.tuning.steps import StepTrial
 from tunable_steps import CONFIGS, SMALL, chosen, program, small
 from twins import Setting
@@ -98,6 +99,60 @@ def test_small_networks_are_done_as_the_step_is(trial):
     )
     whole = networks.NETWORKS[1].settings(trial.start, trial._rehearsal.schedule(replace(trial.start, whole=True)))
     assert whole == replace(trial.start, whole=True)
+
+
+def test_random_numbers_are_such_as_a_step_meets():
+    step = program("digits")
+    found = random_numbers(step)
+    x, labels = (found[value] for value in step.arguments)
+    assert x.shape == (SAMPLES, 64)
+    assert (labels.min(), labels.max(), labels.dtype) == (0, 9, "int32")
+    (rate,) = (found[value] for value in step.states if value.size == 1)
+    assert 0 < rate.item() < 0.1
+    first = next(iter(step.states))
+    assert found[first].std() == pytest.approx((2 / 64) ** 0.5, rel=0.1)
+
+
+NUMBERS = np.random.default_rng(0).standard_normal((40, 30)).astype(np.float32)
+CHANGED = NUMBERS + np.float32(1e-3) * np.random.default_rng(1).standard_normal((40, 30)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "same"),
+    [
+        ((slice(None), slice(None)), 1e-7, True),  # roundings
+        ((3, 4), 1e-5, True),  # a relu that was at its kink
+        ((3, slice(None)), 1e-5, False),
+        ((3, 4), 1e-3, False),  # an element that was left out
+        ((3, 4), np.nan, False),
+    ],
+)
+def test_results_are_the_same_within_rounding(place, error, same):
+    found = CHANGED.copy()
+    found[place] += error
+    assert close(found, CHANGED, NUMBERS) == same
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_step_that_draws_and_remembers(pocl, tmp_path, dtype):
+    config = tmp_path / "config.yaml"
+    config.write_text(EVERYTHING.format(dtype=dtype))
+    trial = StepTrial(program(config), matrix_on(pocl))
+    assert trial.finite
+    assert trial.right(trial.build(replace(trial.start, lanes=4, registers=3)))
+
+
+EVERYTHING = """
+kind: train
+name: everything
+dtype: {dtype}
+data: {{dataset: moons, samples: 100, validation: 0.2}}
+model: [{{linear: 16}}, layer_norm, gelu, {{dropout: 0.3}}, {{linear: 2}}]
+loss: cross_entropy
+optimiser: {{name: adamw, learning_rate: 0.01}}
+training: {{epochs: 1, batch_size: 32, clip_norm: 1.0}}
+"""
 
 
 def test_one_setting_changes_at_a_time_and_only_if_that_changes_the_kernels(pocl):

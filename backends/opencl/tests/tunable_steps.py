@@ -16,10 +16,9 @@ SMALL = Network(33, (7, 9, 5))
 
 
 def program(config="digits_normal"):
-    """The step of a configuration."""
-    return training_step(
-        load_config(CONFIGS / f"{config}.yaml", registries(), [Option("--backend", "backend", "opencl")])
-    ).program
+    """The step of a configuration: one of the project's, or a file."""
+    path = config if isinstance(config, Path) else CONFIGS / f"{config}.yaml"
+    return training_step(load_config(path, registries(), [Option("--backend", "backend", "opencl")])).program
 
 
 def small(device, dtype="float32", network=SMALL):

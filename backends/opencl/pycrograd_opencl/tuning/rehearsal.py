@@ -84,7 +84,7 @@ class Rehearsal:
         """Whether two outcomes are the same within rounding, which is seen best in what changes."""
         outputs = len(expected) - len(self._before) + 1
         before = [*self._before[:1] * outputs, *self._before[1:]]
-        return all(map(_close, found, expected, before))
+        return all(map(close, found, expected, before))
 
     def _begin(self) -> None:
         for value, start in self._starts.items():
@@ -135,7 +135,8 @@ def _drawn(numbers: NDArray[Any], _rows: int, _cols: int) -> NDArray[Any]:
     return numbers
 
 
-def _close(found: NDArray[Any], expected: NDArray[Any], before: NDArray[Any]) -> bool:
+def close(found: NDArray[Any], expected: NDArray[Any], before: NDArray[Any]) -> bool:
+    """Whether two matrices are the same within the rounding of what changed since `before`."""
     if not expected.size or expected.dtype.kind != "f":
         return bool(np.array_equal(found, expected))
     precision = np.finfo(expected.dtype).eps
