@@ -15,8 +15,6 @@ from pycrograd_opencl.compiled.settings import Settings
 from pycrograd_opencl.gemm.choice import STYLES, Parameters, choose
 from pycrograd_opencl.gemm.generator import eager_product
 
-from .programs import description, key
-
 if TYPE_CHECKING:
     from pycrograd_core.capture.program import Program
     from pycrograd_opencl.devices import Device
@@ -36,7 +34,11 @@ def tuned(device: Device) -> Mapping[str, Parameters]:
 def tuned_step(program: Program, device: Device) -> Settings | None:
     """The settings that were found for the step that a program, after the passes, is or repeats; None if none were."""
     found = _steps(device)
-    return found.get(key(program)) if found else None
+    if not found:
+        return None
+    from .programs import key  # of no use to eager mode, which asks for products alone
+
+    return found.get(key(program))
 
 
 def keep(device: Device, found: Mapping[str, Parameters]) -> bool:
@@ -46,6 +48,8 @@ def keep(device: Device, found: Mapping[str, Parameters]) -> bool:
 
 def keep_step(device: Device, program: Program, settings: Settings) -> bool:
     """The same for the settings of a program's step."""
+    from .programs import description, key
+
     return _add(device, "steps", {key(program): {**description(program), "settings": asdict(settings)}})
 
 
