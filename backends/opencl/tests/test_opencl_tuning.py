@@ -338,6 +338,16 @@ def test_ctrl_c_keeps_what_was_found(folder, pocl, searched, stop):
     assert len(store.tuned(pocl)) == stop - 1
 
 
+def test_ctrl_c_between_two_searches(folder, monkeypatch, pocl, searched):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ProductTrial, "start", property(interrupted))
+    lines = []
+    assert len(report.tune(small(pocl), str(pocl.index), 20.0, lines.append)) == 1
+    assert lines[-1] == "interrupted: what was found until now is kept"
+
+
 @pytest.mark.parametrize(
     ("place", "name", "value", "said"),
     [

@@ -40,19 +40,25 @@ def tune(program: Program, device: str | None, seconds: float, notice: Callable[
     wanted = products(program)
     report = _Report(chosen, notice)
     notice(f"{STEP} and {len(wanted)} products on {chosen.label}")
-    handed: Sequence[Product] = wanted
+    try:
+        _tune_all(program, wanted, report, deadline)
+    except KeyboardInterrupt:
+        notice("interrupted: what was found until now is kept")
+    return report.found
+
+
+def _tune_all(program: Program, wanted: Sequence[Product], report: _Report, deadline: float) -> None:
+    """The step, the products that it leaves to the generator, then those that only eager mode multiplies."""
+    handed = wanted
     if steps.rehearsed(program):
         handed = _tune_step(program, wanted, report, deadline)
     else:
-        notice(f"{STEP} takes more than rows of data: its settings stay as they are")
+        report.notice(f"{STEP} takes more than rows of data: its settings stay as they are")
     ordered = sorted(wanted, key=lambda product: product not in handed)
     for position, product in enumerate(ordered):
-        if report.interrupted:
-            break
         share = product.flops / sum(each.flops for each in ordered[position:])
         what = product.shape if product in handed else f"{product.shape} {EAGER}"
         _tune_product(product, what, report, max(0.0, deadline - perf_counter()) * share)
-    return report.found
 
 
 class _Report:
@@ -60,21 +66,19 @@ class _Report:
 
     def __init__(self, device: Device, notice: Callable[[str], None]) -> None:
         self.found: list[Tuned] = []
-        self.interrupted = False
         self.device = device
         self.notice = notice
 
     def add(
         self, what: str, result: Found[Any], chosen: str, keep: Callable[[], bool], rulers: Mapping[str, float]
     ) -> None:
-        """Store what is better, and tell."""
+        """Store what is better, and tell. Ctrl-C, of which the search has made the best, ends the rest here."""
         if result.better and not keep():
             raise BackendError(f"{folder()} cannot be written: name another folder in PYCROGRAD_CACHE")
         self.found.append(Tuned(what, chosen, result.before, result.after, rulers, kept=result.better))
         self.notice(f"{what}: {result.before / result.after:.2f}× after {result.tried} tried")
         if result.interrupted:
-            self.notice("interrupted: what was found until now is kept")
-            self.interrupted = True
+            raise KeyboardInterrupt
 
 
 def _tune_step(program: Program, wanted: Sequence[Product], report: _Report, deadline: float) -> Sequence[Product]:
@@ -85,7 +89,8 @@ def _tune_step(program: Program, wanted: Sequence[Product], report: _Report, dea
     if not trial.finite:
         report.notice(f"{STEP} makes no finite numbers of random ones: its settings stay as they are")
         return handed
-    own = sum(product.flops for product in wanted if product not in handed) / sum(product.flops for product in wanted)
+    left = sum(product.flops for product in handed)
+    own = 1 - left / max(1, sum(product.flops for product in wanted))
     share = LEAST_SHARE + (MOST_SHARE - LEAST_SHARE) * own
     result = search(trial, trial.start, max(0.0, deadline - perf_counter()) * share * CLIMBING)
     settings = result.parameters

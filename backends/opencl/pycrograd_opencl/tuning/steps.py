@@ -11,6 +11,7 @@ import numpy as np
 
 from pycrograd_core.capture.program import Program, flat
 from pycrograd_opencl.compiled.choice import Choice, Way
+from pycrograd_opencl.compiled.rows import dtype_of
 from pycrograd_opencl.compiled.run import Run
 from pycrograd_opencl.compiled.schedule import RATE_OF_GROUP, SECONDS, Schedule
 from pycrograd_opencl.compiled.settings import Settings, suited
@@ -86,8 +87,8 @@ class StepTrial:
 
     def passes(self, parameters: Settings) -> bool:
         """Whether small networks of awkward sizes are right."""
-        dtype = next(step.output.dtype for step in self.program.instructions if step.op.name != "take_rows")
-        return networks.passes(parameters, self._rehearsal.schedule(parameters), self._matrix, dtype)
+        made = self._rehearsal.schedule(parameters)
+        return networks.passes(parameters, made, self._matrix, dtype_of(self.program.body))
 
     def changes(self, parameters: Settings) -> Iterator[Settings]:
         """One setting after the other with its other values; the next time it goes on where it was left."""
