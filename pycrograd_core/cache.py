@@ -27,7 +27,7 @@ def cache_folder(name: str) -> Path | None:
     None if nothing is to be kept: within `no_cache`, or if the variable is `off`.
     """
     chosen = os.environ.get(CACHE_VARIABLE, "")
-    if chosen == "off" or not _kept.get():
+    if chosen.casefold() == "off" or not _kept.get():
         return None
     return (Path(chosen).expanduser() if chosen else user_folder()) / name
 

@@ -22,7 +22,7 @@ def doctor(
 ) -> None:
     """Look at every backend, its drivers and its devices, and say what mends those that do not work.
 
-    Exits with 1 if a backend is broken or has no usable device.
+    Exits with 1 if a backend is broken, has no usable device, or lacks something essential.
     """
     import json
 
@@ -37,8 +37,13 @@ def doctor(
         typer.echo(json.dumps(reports))
     elif not reports:
         typer.echo("no backend is installed: install one, such as a distribution called pycrograd-NAME")
-    if not reports or any(report["status"] in ("broken", "unusable") for report in reports):
+    if not reports or any(map(_fails, reports)):
         raise typer.Exit(FAILED)
+
+
+def _fails(report: dict[str, Any]) -> bool:
+    lacking = any(finding["essential"] and not finding["ok"] for finding in report["findings"])
+    return lacking or report["status"] in ("broken", "unusable")
 
 
 def _report(candidate: Candidate) -> dict[str, Any]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import INTERRUPTED
 from .run import Backend, ConfigPath, Device, Json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import FrameType
 
     from pycrograd_core.plugins import BackendSpec, Tuned
 
@@ -29,7 +34,7 @@ def tune(
     """Search faster parameters for the kernels of a configuration's training step, on a device.
 
     What is right and faster is stored, for this device and driver, and used from then on. Ctrl-C ends the search with
-    what it has. Trains nothing.
+    what it has, and exit code 130. Trains nothing.
     """
     import json
     from dataclasses import asdict
@@ -44,11 +49,30 @@ def tune(
     checked = load(config, [*(settings or []), *options])
     program = training_step(checked).program
     chosen = None if checked.device is None else str(checked.device)
-    found = spec.tune(program, chosen, seconds, _silent if as_json else _notice)
+    with _interrupts() as interrupts:
+        found = spec.tune(program, chosen, seconds, _silent if as_json else _notice)
     if as_json:
         typer.echo(json.dumps([asdict(tuned) for tuned in found]))
     else:
         _show(found)
+    if interrupts:
+        raise typer.Exit(INTERRUPTED)
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """The signals of Ctrl-C that came inside the block: a backend that is interrupted ends with what it has."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _tunable(name: str | None) -> BackendSpec:

@@ -32,12 +32,16 @@ class Probe:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a backend looked at on this machine: whether it is well, what it is and, if not, what mends it."""
+    """One thing that a backend looked at on this machine: whether it is well, what it is and, if not, what mends it.
+
+    `essential`: where this is not well, the backend cannot be used as things are.
+    """
 
     what: str
     ok: bool
     detail: str = ""
     mend: str = ""
+    essential: bool = False
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ def _decisive(config: TrainConfig) -> dict[str, Any]:
     """What decides a run's numbers. How long it trains is left out: a run may be resumed for longer."""
     decisive = resolved(config)
     decisive["training"] = {k: v for k, v in decisive["training"].items() if k not in ("epochs", "checkpoint_every")}
-    return {key: value for key, value in decisive.items() if key not in ("name", "device")}
+    return {key: value for key, value in decisive.items() if key not in ("name", "device", "cache")}
 
 
 def _change(before: Any, now: Any, path: str = "") -> str | None:

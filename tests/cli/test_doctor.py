@@ -85,7 +85,7 @@ def test_doctor_as_json(install, cli):
         "status": "usable",
         "distribution": "pycrograd-a",
         "version": "2.3",
-        "findings": [{"what": "card 0", "ok": False, "detail": "no driver", "mend": "install one"}],
+        "findings": [{"what": "card 0", "ok": False, "detail": "no driver", "mend": "install one", "essential": False}],
     }
     assert (b["name"], b["status"], b["findings"][0]["ok"]) == ("b", "broken", False)
 
@@ -113,6 +113,13 @@ def test_a_backend_without_a_device_is_a_failure(install, cli):
     ended = cli("doctor")
     assert ended.code == 1
     assert "a: unusable (pycrograd-a 2.3)\n  ✗ devices: no driver\n    → pip install --upgrade pycrograd-a" in ended.out
+
+
+def test_what_is_essential_and_not_well_is_a_failure(install, cli):
+    install(a=backend("a", diagnose=lambda: [Finding("chosen", ok=False, detail="no such card", essential=True)]))
+    ended = cli("doctor")
+    assert ended.code == 1
+    assert "a: usable" in ended.out
 
 
 def test_a_diagnosis_that_raises_is_a_finding(install, cli):

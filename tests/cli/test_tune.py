@@ -1,6 +1,7 @@
 """`pycrograd tune`: which backend is asked, with which program, and how what it found is shown."""
 
 import json
+import signal
 from dataclasses import replace
 
 import pytest
@@ -78,3 +79,19 @@ def test_a_backend_that_is_not_there(cli, here, tunable):
     ended = cli("tune", "tiny.yaml", "--backend", "nonsense")
     assert ended.code != 0
     assert "there is no backend 'nonsense' installed" in ended.err
+
+
+def test_ctrl_c_keeps_what_was_found(cli, here, tunable, monkeypatch, backend):
+    def tune(program, device, seconds, notice):
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return FOUND[:1]
+
+    able = candidates()
+    spec = replace(able[backend].spec, tune=tune)
+    monkeypatch.setattr("pycrograd_core.plugins.candidates", lambda: {backend: replace(able[backend], spec=spec)})
+    before = signal.getsignal(signal.SIGINT)
+    ended = cli("tune", "tiny.yaml", "--backend", backend)
+    assert ended.code == 130
+    assert "4×4 product" in ended.out
+    assert signal.getsignal(signal.SIGINT) is before

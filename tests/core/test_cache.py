@@ -15,6 +15,7 @@ from pycrograd_core.cache import CACHE_VARIABLE, cache_folder, no_cache
         ({CACHE_VARIABLE: "", "XDG_CACHE_HOME": "/cache"}, "/cache/pycrograd/fast"),
         ({"XDG_CACHE_HOME": ""}, "/home/me/.cache/pycrograd/fast"),
         ({CACHE_VARIABLE: "off"}, None),
+        ({CACHE_VARIABLE: "OFF"}, None),
     ],
 )
 def test_a_backend_has_a_folder_of_its_own(monkeypatch, variables, expected):

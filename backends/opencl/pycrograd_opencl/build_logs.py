@@ -86,6 +86,9 @@ KNOWN: dict[str, str] = {
     r"OUT_OF_RESOURCES|MEM_OBJECT_ALLOCATION_FAILURE": (
         "the device ran out of memory or of registers: end what else runs on it, or use a smaller batch"
     ),
+    r"Portable Computing Language\S*: DEVICE_NOT_FOUND": (
+        "PoCL finds no device where it cannot write its cache: set POCL_CACHE_DIR to a folder that can be written"
+    ),
     r"DEVICE_NOT_FOUND|has no platform|DEVICE_NOT_AVAILABLE": (
         "the driver loads and finds no device: check that its kernel module is there (`lsmod | grep -E"
         " 'nvidia|amdgpu|i915|xe'`) and that you may open /dev/nvidia*, /dev/kfd and /dev/dri/renderD*"
@@ -104,4 +107,5 @@ def explain(log: str) -> str | None:
 
 def trouble(what: str, said: str = "") -> Trouble:
     """What went wrong, with what a driver said of it."""
-    return Trouble(f"{what}: {said}" if said else what, explain(said or what))
+    whole = f"{what}: {said}" if said else what
+    return Trouble(whole, explain(whole))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pycrograd_core.errors import BackendError
 
-from . import build_logs, smoke
+from . import build_logs, forks, smoke
 from .build_logs import Trouble
 from .icd import missing_runtimes, with_runtimes_of_wheels
 
@@ -73,7 +73,11 @@ _listing: Listing | None = None
 def listing() -> Listing:
     """The devices, and the troubles of platforms that could not be asked. Listed once in a process."""
     global _listing
+    refused = forks.refusal()
+    if refused:
+        raise refused
     if _listing is None:
+        forks.watch()
         _listing = _listed_now()
     return _listing
 
@@ -115,9 +119,12 @@ def _late(library: Path) -> Trouble:
 
 
 def _titles(platforms: Sequence[tuple[str, str]]) -> list[str]:
-    """Names of platforms, with the version where one name comes twice, and a number where that does too."""
+    """Names of platforms, with the version where it tells two of one name apart, and a number where nothing does."""
     names = Counter(name for name, _ in platforms)
-    titles = [name if names[name] == 1 else f"{name} ({version.strip()})" for name, version in platforms]
+    several = Counter(name for name, _ in set(platforms))
+    titles = [
+        name if names[name] == 1 or several[name] == 1 else f"{name} ({version.strip()})" for name, version in platforms
+    ]
     counts, seen = Counter(titles), Counter[str]()
     numbered = []
     for title in titles:
@@ -167,9 +174,9 @@ def ranked(candidates: Sequence[Device]) -> list[Device]:
 def choose(selector: str | None = None) -> Device:
     """The device that was asked for, here or by the environment, else the best one that passes the smoke test.
 
-    A selector is an index or a part of the device's name, vendor or platform, in any case. Raises BackendError with the
-    list if there is none or more than one such device, and with the reason if the one that was asked for is unusable:
-    no other takes its place.
+    A selector is an index or a part of the device's name, vendor, platform, version or kind, in any case. Raises
+    BackendError with the list if there is none or more than one such device, and with the reason if the one that was
+    asked for is unusable: no other takes its place.
     """
     asked = selector or os.environ.get(DEVICE_VARIABLE)
     if not asked:
@@ -191,7 +198,11 @@ def matches(selector: str, candidates: Sequence[Device]) -> list[Device]:
     if wanted.isdecimal() and int(wanted) < len(candidates):
         return [candidates[int(wanted)]]
     whole = [device for device in candidates if wanted in (device.name.casefold(), device.label.casefold())]
-    return whole or [device for device in candidates if wanted in f"{device.vendor} {device.label}".casefold()]
+    return whole or [device for device in candidates if wanted in _described(device).casefold()]
+
+
+def _described(device: Device) -> str:
+    return f"{device.vendor} {device.label} {device.version} {device.kind}"
 
 
 def _best() -> Device:

@@ -60,6 +60,8 @@ def _variables() -> Iterator[Finding]:
         absolute = name in (icd.VENDORS_VARIABLE, icd.PATH_VARIABLE) and value.startswith("/")
         if absolute and not Path(value).exists():
             yield Finding(name, ok=False, detail=f"{says}: there is no such file", mend=f"unset {name}")
+        elif name == icd.PATH_VARIABLE and not Path(value).is_dir():
+            yield Finding(name, ok=False, detail=f"{says}: that is no folder", mend=f"unset {name}")
         else:
             yield Finding(name, ok=True, detail=says)
 
@@ -83,10 +85,14 @@ def _runtimes() -> Iterator[Finding]:
         else:
             yield _runtime(what, str(path))
     if named and not files and not Path(named).is_dir():
-        yield _runtime(icd.VENDORS_VARIABLE, named)
+        if not named.startswith("/") or Path(named).exists():
+            yield _runtime(icd.VENDORS_VARIABLE, named)
     elif not files and not wheels:
         where = named or " and ".join(map(str, icd.folders()))
-        yield Finding("runtimes", ok=False, detail=f"no .icd file in {where}", mend=build_logs.DRIVERS)
+        hiding = next((name for name in (icd.VENDORS_VARIABLE, icd.PATH_VARIABLE) if os.environ.get(name)), None)
+        hides = hiding is not None and any(icd.SYSTEM.glob("*.icd"))
+        mend = f"unset {hiding}, which hides those of {icd.SYSTEM}" if hides else build_logs.DRIVERS
+        yield Finding("runtimes", ok=False, detail=f"no .icd file in {where}", mend=mend)
 
 
 def _named_files(named: str) -> list[Path]:
@@ -150,7 +156,7 @@ def _choice() -> Iterator[Finding]:
         yield Finding("chosen", ok=True, detail=f"{choose().label}, {why}")
     except BackendError as error:
         mend = f"unset {DEVICE_VARIABLE}, or name another" if os.environ.get(DEVICE_VARIABLE) else CPU_RUNTIME
-        yield Finding("chosen", ok=False, detail=str(error), mend=mend)
+        yield Finding("chosen", ok=False, detail=str(error), mend=mend, essential=True)
 
 
 def _cache() -> Iterator[Finding]:

@@ -9,6 +9,7 @@ system's files hold and these libraries too, while it reads its environment: onc
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
+_log = logging.getLogger(__name__)
 SYSTEM = Path("/etc/OpenCL/vendors")
 VENDORS_VARIABLE = "OCL_ICD_VENDORS"  # replaces the folder, for both loaders that there are
 PATH_VARIABLE = "OPENCL_VENDOR_PATH"  # the same, for one of them
@@ -63,7 +65,7 @@ def named_library(file: Path) -> str:
         lines = file.read_text("utf-8", "replace").strip().splitlines()
     except OSError:
         return ""
-    return lines[0].strip() if lines else ""
+    return lines[0].strip() if lines and "\0" not in lines[0] else ""
 
 
 @contextmanager
@@ -76,7 +78,13 @@ def with_runtimes_of_wheels() -> Iterator[None]:
     if not runtimes or os.environ.get(VENDORS_VARIABLE):
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="pycrograd-opencl-") as name:
+    try:
+        beside = tempfile.TemporaryDirectory(prefix="pycrograd-opencl-")
+    except OSError as error:
+        _log.warning("OpenCL runtimes that came as wheels are left out, for want of a temporary folder: %s", error)
+        yield
+        return
+    with beside as name:
         folder = Path(name)
         libraries = dict.fromkeys([*filter(None, map(named_library, icd_files())), *map(str, runtimes)])
         for number, library in enumerate(libraries):

@@ -23,7 +23,7 @@ class Ended:
 def run(module: str, *arguments: str, patience: float = PATIENCE) -> Ended:
     """Run a module of this package. A process that exits with 1 has failed and said why; any other end is a crash."""
     # this process may find packages where a new one would not look; and -P, or that would look in the current folder
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYOPENCL_NO_CACHE": "1"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-P", "-m", f"{__package__}.{module}", *arguments]
     try:
         done = subprocess.run(  # noqa: S603  our own module

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+import weakref
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from pyopencl.characterize import has_src_build_cache
 
 from pycrograd_core.errors import BackendError
 
+from . import forks
 from .cache import BinaryCache
 from .memory import Memory
 
@@ -24,6 +26,8 @@ OPTIONS = ("-cl-std=CL1.2", "-w")
 _LOG_LINES = 20
 _NOWHERE: Any = False  # pyopencl's spelling of no cache, which its annotations leave out
 
+_alive: weakref.WeakSet[Runtime] = weakref.WeakSet()
+_lost: list[Any] = []
 _runtimes: dict[Device, Runtime] = {}
 _lock = threading.Lock()
 
@@ -44,6 +48,15 @@ class Runtime:
         keeps = not has_src_build_cache(device.handle)
         self._cache = BinaryCache(device, version("pycrograd-opencl"), keeps)
         self._programs: dict[tuple[str, tuple[str, ...]], cl.Program] = {}
+        _alive.add(self)
+
+    def lose(self) -> None:
+        """Hold on to everything, since releasing it may hang too, where nobody finds it."""
+        _lost.append(dict(vars(self)))
+        vars(self).clear()
+
+    def __getattr__(self, name: str) -> Any:
+        raise forks.refusal() or AttributeError(name)
 
     def program(
         self, source: str, options: Sequence[str] = (), kept: bool = True, remembered: bool = True
@@ -110,6 +123,14 @@ def runtime_of(device: Device) -> Runtime:
         if device not in _runtimes:
             _runtimes[device] = Runtime(device)
         return _runtimes[device]
+
+
+def _lose_all() -> None:
+    for runtime in list(_alive):
+        runtime.lose()
+
+
+forks.listeners.append(_lose_all)
 
 
 def _silent() -> Any:

@@ -74,7 +74,8 @@ def test_the_best_usable_device_is_chosen(machine):
 
 
 @pytest.mark.parametrize(
-    ("selector", "index"), [("0", 0), ("4", 4), ("epyc", 0), ("AMD", 0), (" iris ", 3), ("max", 4), ("pocl", 0)]
+    ("selector", "index"),
+    [("0", 0), ("4", 4), ("epyc", 0), ("AMD", 0), (" iris ", 3), ("max", 4), ("pocl", 0), ("cpu", 0)],
 )
 def test_a_device_is_chosen_by_number_name_vendor_or_platform(machine, monkeypatch, selector, index):
     machine(*MACHINE)
@@ -139,7 +140,7 @@ def test_a_probe_tells_usable_devices_the_best_first_and_why_others_are_not(mach
 
 def test_two_platforms_of_one_name_are_told_apart():
     platforms = [("PoCL", "OpenCL 3.0 5.0"), ("CUDA", "12"), ("PoCL", "OpenCL 3.0 3.1 "), ("X", "1"), ("X", "1")]
-    titles = ["PoCL (OpenCL 3.0 5.0)", "CUDA", "PoCL (OpenCL 3.0 3.1)", "X (1) #1", "X (1) #2"]
+    titles = ["PoCL (OpenCL 3.0 5.0)", "CUDA", "PoCL (OpenCL 3.0 3.1)", "X #1", "X #2"]
     assert devices._titles(platforms) == titles
 
 
@@ -288,6 +289,7 @@ def test_a_device_that_a_new_process_does_not_list_is_unusable(driver):
         ("libOpenCL_x.so: cannot open shared object file: No such file or directory", "ldd"),
         ("clBuildProgram failed: OUT_OF_HOST_MEMORY", "device file"),
         ("clGetDeviceIDs failed: DEVICE_NOT_FOUND", "lsmod"),
+        ("Portable Computing Language: DEVICE_NOT_FOUND", "POCL_CACHE_DIR"),
     ],
 )
 def test_a_known_log_has_its_mending_line(log, mend):
@@ -429,7 +431,75 @@ def test_a_users_own_choice_of_runtimes_is_respected(wheel, monkeypatch):
     assert icd.missing_runtimes() == []
 
 
+def test_without_a_temporary_folder_those_of_the_system_are_left(wheel, monkeypatch, caplog):
+    def nowhere(prefix):
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(icd.tempfile, "TemporaryDirectory", nowhere)
+    with icd.with_runtimes_of_wheels():
+        assert icd.VENDORS_VARIABLE not in os.environ
+    assert "for want of a temporary folder: No usable" in caplog.text
+    assert icd.missing_runtimes() == [wheel]
+
+
 def test_without_a_wheel_the_environment_is_left_alone(wheel):
     wheel.unlink()
     with icd.with_runtimes_of_wheels():
         assert icd.VENDORS_VARIABLE not in os.environ
+
+
+# Forked processes
+
+FORKED = """
+import os
+from pycrograd_core import Tensor, get_backend, use_backend
+from pycrograd_core.errors import BackendError
+from pycrograd_opencl.devices import devices
+
+with use_backend(get_backend("opencl", "portable")):
+    x = Tensor([[1.0]])
+    assert (x * 2.0).item() == 2.0
+
+    def first():
+        return len(devices())
+
+    def said(use):
+        try:
+            return f"used: {use()}"
+        except BackendError as error:
+            return str(error)
+
+    child = os.fork()
+    if not child:
+        uses = (first, lambda: x * 2.0, lambda: x.numpy(), lambda: Tensor([[2.0]]))
+        print(*[said(use) for use in uses], sep="\\n", flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert (x * 3.0).item() == 3.0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+def test_a_forked_process_is_told_how_to_be_started():
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 4
+    assert all("get_context('spawn')" in line for line in done.stdout.splitlines()), done.stdout
+
+
+UNUSED = """
+import os
+from pycrograd_core import Tensor, get_backend, use_backend
+
+if not os.fork():
+    with use_backend(get_backend("opencl", "portable")):
+        print((Tensor([[1.0]]) * 2.0).item(), flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+def test_a_process_that_was_forked_before_any_use_may_use_it():
+    done = subprocess.run([sys.executable, "-c", UNUSED], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "2.0\n"), done.stderr

@@ -60,7 +60,9 @@ def test_each_icd_file_is_tried_on_its_own(vendors):
     (vendors / "a-broken.icd").write_text("/nowhere/libbroken.so\n")
     (vendors / "b-empty.icd").write_text("\n")
     (vendors / "c-other.icd").write_text("libc.so.6\n")
-    broken, empty, other = diagnosis._runtimes()
+    (vendors / "d-damaged.icd").write_bytes(b"\xff\xfe\x00")
+    broken, empty, other, damaged = diagnosis._runtimes()
+    assert (damaged.ok, "cannot be read" in damaged.detail) == (False, True)
     assert broken.what == str(vendors / "a-broken.icd")
     assert "/nowhere/libbroken.so failed" in broken.detail
     assert "cannot open shared object file" in broken.detail
@@ -90,6 +92,22 @@ def test_a_variable_that_hides_a_wheel_is_told(vendors, monkeypatch, tmp_path):
     assert f"unset {icd.VENDORS_VARIABLE}" in hidden.mend
     (vendors / "intel.icd").write_text("/wheel/libintelocl.so")
     assert all(finding.ok for finding in diagnosis._runtimes())
+
+
+def test_a_variable_that_hides_all_runtimes_is_told(vendors, monkeypatch, tmp_path):
+    (vendors / "gpu.icd").write_text("libgpu.so")
+    (tmp_path / "empty").mkdir()
+    for name in (icd.PATH_VARIABLE, icd.VENDORS_VARIABLE):
+        monkeypatch.setenv(name, str(tmp_path / "empty"))
+        (finding,) = diagnosis._runtimes()
+        assert not finding.ok
+        assert finding.mend == f"unset {name}, which hides those of {vendors}"
+    monkeypatch.setenv(icd.VENDORS_VARIABLE, "/nowhere")
+    assert list(diagnosis._runtimes()) == [], "the variable is told of already"
+    monkeypatch.delenv(icd.VENDORS_VARIABLE)
+    monkeypatch.setenv(icd.PATH_VARIABLE, str(vendors / "gpu.icd"))
+    (wrong,) = diagnosis._variables()
+    assert (wrong.ok, "no folder" in wrong.detail, wrong.mend) == (False, True, f"unset {icd.PATH_VARIABLE}")
 
 
 def test_a_variable_may_name_a_library(vendors, monkeypatch):
