@@ -97,13 +97,26 @@ def run(command: list[str], environment: dict[str, str], summary: bool = False) 
     ended = {"command": shown, "status": done.returncode, "seconds": round(time.perf_counter() - start, 1)}
     if done.returncode:
         print(f"  failed, status {done.returncode}\n{done.stderr[-SHOWN:]}", flush=True)
-        return {**ended, "said": (done.stdout + done.stderr)[-SHOWN:]}
+        return {**ended, "said": anywhere(done.stdout + done.stderr)[-SHOWN:]}
     if summary:
-        return {**ended, "said": done.stdout.strip().splitlines()[-1]}
+        return {**ended, "said": anywhere(done.stdout).strip().splitlines()[-1]}
     try:
         return {**ended, "result": json.loads(done.stdout)}
     except ValueError:
-        return {**ended, "said": done.stdout.strip()}
+        return {**ended, "said": anywhere(done.stdout).strip()}
+
+
+def anywhere(text: str) -> str:
+    """A text without the folders of this machine's user."""
+    own = {
+        str(ROOT): ".",
+        sys.prefix: "ENVIRONMENT",
+        os.environ.get("PYCROGRAD_CACHE") or "": "CACHE",
+        str(Path.home()): "~",
+    }
+    for folder, name in own.items():
+        text = text.replace(folder, name) if folder else text
+    return text
 
 
 # What is recorded ----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if python3 -c "import pycrograd_core, pycrograd_opencl, pytest, xdist" 2>/dev/null; then
+if python3 -c "import pycrograd_core, pycrograd_opencl, hypothesis, pytest, xdist" 2>/dev/null; then
   exec python3 benchmarks/gpu.py "$@"
 fi
 if ! command -v uv >/dev/null; then

@@ -8,7 +8,7 @@ import pytest
 
 from graphs import GRAPHS
 from opencl_styles import STYLES, styled
-from pycrograd_core import Tensor, capture, nn, no_grad, ops, use_backend
+from pycrograd_core import Tensor, capture, nn, no_grad, ops, optim, use_backend
 from pycrograd_opencl.compiled import choice, homes, settings
 from pycrograd_opencl.compiled import schedule as scheduling
 from pycrograd_opencl.compiled.row_products import FEWEST, tiles
@@ -345,6 +345,37 @@ def test_a_sweep_for_an_update_beside_a_step_without_code(matrix):
         np.testing.assert_array_equal(step(Tensor(x)).numpy(), x.T.astype("f4"))
         expected = expected - 0.1 * np.tanh(x @ w).T @ g
         np.testing.assert_allclose(total.numpy(), expected, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rows", "width"), [(16, 8), (33, 17), (32, 40)])
+def test_attention(matrix, rows, width):
+    """Whose transposes are done eagerly, between sweeps, products and updates."""
+    generator = np.random.default_rng(rows)
+    xs = generator.standard_normal((3, rows, width))
+    start = [generator.standard_normal((width, width)) / width for _ in range(3)]
+
+    def trained(place):
+        tensors = [Tensor(each, requires_grad=True, backend=place) for each in start]
+        optimiser = optim.Adam(tensors, 0.01)
+
+        def step(x):
+            queries, keys, values = (ops.matmul(x, each) for each in tensors)
+            loss = (ops.matmul(ops.softmax(ops.matmul(queries, keys.T)), values) ** 2.0).mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            return loss
+
+        step = step if place else capture(step)
+        losses = [step(Tensor(x, backend=place)).item() for x in xs]
+        return losses, [each.numpy() for each in tensors]
+
+    losses, tensors = trained(None)
+    expected, others = trained("numpy")
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    for one, other in zip(tensors, others, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-3)
 
 
 def test_a_gradient_that_is_a_constant(matrix):
