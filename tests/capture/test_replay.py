@@ -17,7 +17,7 @@ def declining(request, monkeypatch):
     return request.param
 
 
-@pytest.mark.parametrize("layers", [usual, with_dropout])
+@pytest.mark.parametrize("layers", [usual, pytest.param(with_dropout, marks=pytest.mark.many_programs)])
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
 @pytest.mark.parametrize("name", EXACT)
 def test_steps_and_loops(declining, name, optimiser, layers):

@@ -19,7 +19,7 @@ from test_random_steps import CALLS, Twin, close
 from twins import Setting, assert_alike
 
 COSTLY = ("launches", "many cores")  # many kernels, each of which PoCL takes long to build
-COSTLIEST = (*COSTLY, "kernels of their own")
+COSTLIEST = (*COSTLY, "kernels of their own", "one work-item")
 
 
 def costly(names):
@@ -396,11 +396,11 @@ def test_a_gradient_that_is_a_constant(matrix):
     np.testing.assert_allclose(b.numpy(), np.full((1, 7), 1 - 1.6), atol=1e-5)
 
 
+@pytest.mark.parametrize("matrix", costly({*STYLES} - {"little code"}), indirect=True)
 def test_a_region_of_more_matrices_than_a_kernel_takes(matrix, monkeypatch):
-    monkeypatch.setattr(homes, "parameters", lambda device: 12)
-    for module in (choice, scheduling):
-        monkeypatch.setattr(module, "parameters", lambda device: 12)
-    rows = [np.full((1, 8), 0.1 * number) for number in range(20)]
+    for module in (choice, homes, scheduling):
+        monkeypatch.setattr(module, "parameters", lambda device: 8)
+    rows = [np.full((1, 8), 0.1 * number) for number in range(9)]
 
     @capture
     def step(x, *rows):
@@ -415,7 +415,7 @@ def test_a_region_of_more_matrices_than_a_kernel_takes(matrix, monkeypatch):
     expected = np.exp(expected)
     np.testing.assert_allclose(found.numpy(), expected / expected.sum(axis=1, keepdims=True), atol=1e-5)
     for group in matrix.schedules[-1].groups:
-        assert len(set().union(*[task.bases for task in group])) <= 12
+        assert len(set().union(*[task.bases for task in group])) <= 8
 
 
 @pytest.mark.slow
