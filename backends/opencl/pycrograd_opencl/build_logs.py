@@ -86,7 +86,7 @@ KNOWN: dict[str, str] = {
     r"OUT_OF_RESOURCES|MEM_OBJECT_ALLOCATION_FAILURE": (
         "the device ran out of memory or of registers: end what else runs on it, or use a smaller batch"
     ),
-    r"Portable Computing Language\S*: DEVICE_NOT_FOUND": (
+    r"Portable Computing Language.*DEVICE_NOT_FOUND": (
         "PoCL finds no device where it cannot write its cache: set POCL_CACHE_DIR to a folder that can be written"
     ),
     r"DEVICE_NOT_FOUND|has no platform|DEVICE_NOT_AVAILABLE": (

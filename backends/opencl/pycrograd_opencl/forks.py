@@ -18,7 +18,7 @@ _watched = _forked = False
 def watch() -> None:
     """From here on, processes that are forked are told from this one."""
     global _watched
-    if not _watched:
+    if not _watched and hasattr(os, "register_at_fork"):  # Windows has no forks
         os.register_at_fork(after_in_child=_note)
         _watched = True
 

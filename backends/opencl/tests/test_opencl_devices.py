@@ -290,6 +290,7 @@ def test_a_device_that_a_new_process_does_not_list_is_unusable(driver):
         ("clBuildProgram failed: OUT_OF_HOST_MEMORY", "device file"),
         ("clGetDeviceIDs failed: DEVICE_NOT_FOUND", "lsmod"),
         ("Portable Computing Language: DEVICE_NOT_FOUND", "POCL_CACHE_DIR"),
+        ("Portable Computing Language #1: clGetDeviceIDs failed: DEVICE_NOT_FOUND", "POCL_CACHE_DIR"),
     ],
 )
 def test_a_known_log_has_its_mending_line(log, mend):

@@ -40,7 +40,6 @@ class Run:
 
     def _prepare(self, made: Schedule) -> None:
         self._made = made
-        self._moves = self._runtime.moves
         self._constants: dict[str, Any] = {}  # matrices: they live as long as this does
         self._counter: cl.Buffer | None = None  # of steps, where the device counts them
         self._launches = self._built()
@@ -51,6 +50,8 @@ class Run:
         given += self._numbered("f", program.feeds)
         for launch in self._launches:
             launch.bind(self._buffers, given)
+        self._homes = self._states_homes()
+        self._moves = self._runtime.moves  # last: what fails before this is done anew by the next call
 
     def __call__(self, *arguments: Any) -> list[Any]:
         """One step, or all steps of a loop: a new matrix for each output."""
@@ -132,11 +133,16 @@ class Run:
                 drawn[value].append(self._matrix.from_feed(draw, *value.shape, value.dtype))
         return [(parts[0].concat(*parts[1:], axis=0) if steps > 1 else parts[0]).buffer for parts in drawn.values()]
 
+    def _states_homes(self) -> list[tuple[Any, int] | None]:
+        return [state.home for state in states_of(self._program).values()]
+
     def _settle(self) -> None:
-        """Make everything anew: matrices have moved, perhaps states of this program."""
+        """Matrices have moved. If states of this program have, make everything anew."""
         from .schedule import schedule
 
-        self._prepare(schedule(self._program, self._runtime.device, self._made.settings))
+        if self._states_homes() != self._homes:
+            self._prepare(schedule(self._program, self._runtime.device, self._made.settings))
+        self._moves = self._runtime.moves
 
     # Once ----------------------------------------------------------------------------------------------------------
 
