@@ -8,8 +8,11 @@ import os
 import pytest
 from hypothesis import settings
 
+from environments import environment, shared_environment
 from places import BACKENDS, COSTLY, EXACT, PLACES
 from pycrograd_core import Tensor, seed, use_backend
+
+__all__ = ["environment", "shared_environment"]  # fixtures
 
 settings.register_profile("tests", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("tests")
