@@ -16,6 +16,7 @@ LAYERS = [  # each unit of the core, a module or a package, imports from layers 
     {"cache", "limits", "op", "random", "registry"},
     {"host", "operand"},
     {"matrix", "ops"},
+    {"host_kernels"},
     {"methods", "plugins"},
     {"autograd"},
     {"tensor"},
