@@ -7,12 +7,14 @@ every other kernel works already, and is replaced by a faster one when its time 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .matrix import Matrix
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 M = TypeVar("M", bound="HostKernels")
 
@@ -31,7 +33,8 @@ class HostKernels(Matrix):
         arrays = [x.astype("float64") if x.dtype.kind == "f" else x for x in wide]
         with np.errstate(all="ignore"):  # IEEE 754 says what comes out
             values = np.ascontiguousarray(formula(*arrays), dtype or self.dtype)
-        return type(self).from_host(values, *values.shape, dtype or self.dtype)
+        rows, cols = values.shape
+        return type(self).from_host(values, rows, cols, dtype or self.dtype)
 
     @classmethod
     def full(cls: type[M], rows: int, cols: int, value: float, dtype: str) -> M:
