@@ -102,3 +102,7 @@ class CheckpointError(PycrogradError, RuntimeError):
 
 class GradcheckError(PycrogradError, AssertionError):
     """An analytic gradient that differs from the numerical one. Names the input, the element and both values."""
+
+
+class ConformanceError(PycrogradError, AssertionError):
+    """A backend that breaks the contract. Names the case, the element, what was found and what it should be."""

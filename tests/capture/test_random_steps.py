@@ -7,7 +7,7 @@ each step updates, the others arguments that differ from call to call.
 import numpy as np
 import pytest
 
-from graphs import GRAPHS, graph
+from pycrograd_core.conformance.graphs import GRAPHS, graph
 from places import PLACES
 from pycrograd_core import Tensor, capture, get_backend, no_grad, ops
 from pycrograd_core.op import TABLE

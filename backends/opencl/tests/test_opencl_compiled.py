@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from graphs import GRAPHS
+from pycrograd_core.conformance.graphs import GRAPHS
 from opencl_styles import STYLES, styled
 from pycrograd_core import Tensor, capture, nn, no_grad, ops, optim, use_backend
 from pycrograd_opencl.compiled import choice, homes, settings

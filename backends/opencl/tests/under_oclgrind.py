@@ -27,7 +27,7 @@ from pycrograd_opencl.gemm.variants import EPILOGUE, PARAMETERS, variants
 from pycrograd_opencl.matrix import OpenCLMatrix, matrix_on
 from pycrograd_opencl.memory import Memory
 from pycrograd_opencl.runtime import Runtime, runtime_of
-from reference import REFERENCE
+from pycrograd_core.conformance.reference import REFERENCE
 from twins import Setting, assert_alike
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}

@@ -10,8 +10,7 @@ from functools import cache
 from itertools import count
 
 import numpy as np
-
-from reference import REFERENCE, differences
+from .reference import REFERENCE, differences
 
 GRAPHS = 200
 OPS_PER_GRAPH = 10

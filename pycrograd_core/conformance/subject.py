@@ -1,0 +1,77 @@
+"""The backend under test, as the tiers see it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pycrograd_core.matrix import Matrix
+from pycrograd_core.op import INDEX_DTYPE, Op
+from pycrograd_core.ops import TABLE
+from pycrograd_core.plugins import use_backend
+from pycrograd_core.tensor import Tensor
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
+
+
+class Subject:
+    """A matrix class, and how to get values into it and out of it."""
+
+    def __init__(self, matrix: type[Matrix]) -> None:
+        self.matrix = matrix
+        self.name = matrix.backend
+        self.device = matrix.device
+        self.capabilities = matrix.capabilities
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """What it computes in."""
+        return ("float32", "float64") if "float64" in self.capabilities else ("float32",)
+
+    @property
+    def kernels(self) -> list[Op]:
+        """The ops that every backend has a kernel for."""
+        return [op for op in TABLE.values() if op.decomposition is None]
+
+    @property
+    def overrides(self) -> list[Op]:
+        """The derived ops that this backend computes by kernels of its own."""
+        return [op for op in TABLE.values() if self.matrix.kernels.overrides(op)]
+
+    def use(self) -> AbstractContextManager[type[Matrix]]:
+        """Tensors that name no backend are made on this one inside the `with` block."""
+        return use_backend(self.matrix)
+
+    def tensor(self, values: Any, dtype: str, requires_grad: bool = False) -> Tensor:
+        """A tensor on this backend."""
+        with self.use():
+            return Tensor(values, requires_grad, dtype=dtype)
+
+    def tensors(self, op: Op, arrays: Sequence[Any], dtype: str, checked: Iterable[int] = ()) -> list[Tensor]:
+        """The inputs of an op as tensors, those at the `checked` positions requiring a gradient."""
+        wanted = set(checked)
+        return [
+            self.tensor(x, INDEX_DTYPE if position in op.indices else dtype, position in wanted)
+            for position, x in enumerate(arrays)
+        ]
+
+    def matrices(self, op: Op, arrays: Sequence[Any], dtype: str) -> list[Matrix]:
+        """The inputs of an op as matrices. Arrays of int32 stay so."""
+        kinds = [INDEX_DTYPE if i in op.indices or x.dtype == np.int32 else dtype for i, x in enumerate(arrays)]
+        return [self.tensor(x, kind).value for x, kind in zip(arrays, kinds, strict=True)]
+
+    def host(self, value: Any) -> NDArray[Any]:
+        """The values of a matrix or a tensor."""
+        found: NDArray[Any] = (value if isinstance(value, Tensor) else Tensor.of(value)).numpy()
+        return found
+
+    def takes_out(self, op: Op) -> bool:
+        """Whether this backend's kernel of an op has the parameter `out`."""
+        kernel = getattr(self.matrix, op.name, None)
+        return kernel is not None and "out" in inspect.signature(kernel).parameters

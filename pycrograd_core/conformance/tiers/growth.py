@@ -1,0 +1,13 @@
+"""Memory does not grow over 10,000 steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pycrograd_core.conformance.check import Check
+from pycrograd_core.conformance.subject import Subject
+
+
+def checks(subject: Subject) -> Iterator[Check]:
+    """The checks of this tier."""
+    yield from ()

