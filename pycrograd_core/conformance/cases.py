@@ -43,7 +43,7 @@ class _Shape:
     """What a shape rule needs of an input."""
 
     def __init__(self, x: Any) -> None:
-        self.shape = (x.count, 1) if isinstance(x, Indices) else (x.rows, x.cols)
+        self.shape: tuple[int, int] = (x.count, 1) if isinstance(x, Indices) else (x.rows, x.cols)
         self.rows, self.cols = self.shape
         self.dtype = "int32" if isinstance(x, Indices) else "float32"
 
