@@ -26,6 +26,13 @@ from .operand import Operand
 CONTRACT = (1, 0)
 FORMATS = {"float32": "f", "float64": "d", "int32": "i"}  # dtype -> format character of the buffer protocol
 DTYPES = (*FLOAT_DTYPES, INDEX_DTYPE)
+CAPABILITIES = {  # what a backend may declare, and what that says
+    "float64": "computes in float64 too",
+    "host_memory": "`to_host` shares memory rather than copies it",
+    "deterministic": "equal inputs give equal bits",
+    "exact_capture": "in float64 a captured step gives the bits of an eager one",
+    "costly_compile": "a warning: a program takes a second or more to compile",
+}
 _CONSTANTS_KEPT = 512
 _IDENTITY_KEPT = 256
 
@@ -69,10 +76,7 @@ class Matrix(Operand, ABC):
     """A rows × cols value on one device of one backend. Subclass it to write a backend.
 
     A subclass sets `shape`, `dtype`, `limits` (None) and `written` (0), through `super().__init__` or itself. It names
-    its `device`; the loader sets `backend`. `capabilities` are named promises: `float64` (the backend computes in it),
-    `host_memory` (`to_host` shares memory rather than copies it), `deterministic` (equal inputs give equal bits),
-    `exact_capture` (in float64 a captured step gives the bits of an eager one); or a warning: `costly_compile` (a
-    program takes a second or more to compile).
+    its `device`; the loader sets `backend`. `capabilities` are named promises, those of `CAPABILITIES`.
     """
 
     __slots__ = ("dtype", "limits", "shape", "written")

@@ -167,7 +167,9 @@ EMPTY: dict[str, list[tuple[list[tuple[int, int]], dict[str, Any]]]] = {
     ],
     "reshape": [([(0, 3)], {"rows": 5, "cols": 0}), ([(0, 0)], {"rows": 0, "cols": 7})],
     "slice": [([(3, 0)], {"row_start": 1, "row_stop": 2, "col_start": 0, "col_stop": 0})],
-    "concat": [([(0, 3), (2, 3), (0, 3)], {"axis": 0}), ([(2, 0), (2, 3)], {"axis": 1}), ([(0, 3), (0, 2)], {"axis": 1})],
+    "concat": [
+        ([(0, 3), (2, 3), (0, 3)], {"axis": 0}), ([(2, 0), (2, 3)], {"axis": 1}), ([(0, 3), (0, 2)], {"axis": 1}),
+    ],
 }  # fmt: skip
 
 
@@ -268,7 +270,7 @@ def _out(subject: Subject, op: Op, dtype: str) -> Evidence:
 
 
 def _independent(subject: Subject, op: Op, dtype: str) -> Evidence:
-    """A result is a value of its own: writing to an operand leaves it alone, and writing to it leaves operands alone."""
+    """A result is a value of its own: writing to an operand leaves it alone, and writing to it leaves those alone."""
     tried = [Case(described(sample), drawn(op, sample), dict(sample.params)) for sample in op.samples]
     tried += [Case("whole", [np.full((3, 4), 1.5)], params) for params in WHOLE.get(op.name, ())]
     for case in tried:
