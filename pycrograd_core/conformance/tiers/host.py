@@ -2,12 +2,196 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import struct
+from array import array
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
-from pycrograd_core.conformance.check import Check
+import numpy as np
+
+from pycrograd_core.conformance.check import Check, Evidence
+from pycrograd_core.conformance.measure import same
 from pycrograd_core.conformance.subject import Subject
+from pycrograd_core.errors import ConformanceError
+from pycrograd_core.matrix import FORMATS, Matrix
+from pycrograd_core.op import INDEX_DTYPE
+
+SHAPES = ((1, 1), (1, 7), (7, 1), (3, 5), (16, 16), (33, 31), (1, 4097), (4097, 1), (0, 3), (3, 0), (0, 0))
+
+
+def numbers(shape: tuple[int, int], dtype: str) -> Any:
+    """Numbers of which every bit counts."""
+    drawn = np.random.default_rng(shape[0] * 5000 + shape[1])
+    if dtype == INDEX_DTYPE:
+        limits = np.iinfo(np.int32)
+        return drawn.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+    return drawn.standard_normal(shape).astype(dtype)
+
+
+def special(dtype: str) -> Any:
+    """What a conversion on the way could lose."""
+    if dtype == INDEX_DTYPE:
+        return np.array([[0, 1, -1, 2**24 + 1, -(2**24) - 1, 2**31 - 1, -(2**31)]], dtype)
+    limits = np.finfo(dtype)
+    least = limits.smallest_subnormal
+    return np.array(
+        [
+            [
+                0.0,
+                -0.0,
+                np.inf,
+                -np.inf,
+                np.nan,
+                limits.max,
+                limits.min,
+                limits.tiny,
+                least,
+                -least,
+                1 + limits.eps,
+                1 / 3,
+            ]
+        ],
+        dtype,
+    )
+
+
+def _made(subject: Subject, values: Any, dtype: str) -> Matrix:
+    return subject.matrix.from_host(np.ascontiguousarray(values), *values.shape, dtype)  # type: ignore[call-arg]
+
+
+def _read(matrix: Matrix, dtype: str) -> Any:
+    """What `to_host` gives, by the buffer protocol alone."""
+    buffer = memoryview(matrix.to_host())
+    rows, cols = matrix.shape
+    if not buffer.c_contiguous:
+        raise ConformanceError("to_host() must give a contiguous, row-major buffer")
+    expected = rows * cols * struct.calcsize(FORMATS[dtype])
+    if buffer.nbytes != expected:
+        raise ConformanceError(
+            f"to_host() of {rows}×{cols} {dtype} gives {buffer.nbytes} bytes, it should be {expected}"
+        )
+    return np.frombuffer(buffer, dtype).reshape(rows, cols).copy()
+
+
+def _round_trip(subject: Subject, dtype: str) -> Evidence:
+    arrays = [*(numbers(shape, dtype) for shape in SHAPES), special(dtype), special(dtype).T]
+    for values in arrays:
+        matrix = _made(subject, values, dtype)
+        case = f"{values.shape[0]}×{values.shape[1]} {dtype}, to the host and back"
+        if type(matrix) is not subject.matrix or (matrix.shape, matrix.dtype) != (values.shape, dtype):
+            raise ConformanceError(f"{case}: from_host made a {type(matrix).__name__} {matrix.shape} {matrix.dtype}")
+        same(_read(matrix, dtype), values, case)
+    return Evidence(len(arrays))
+
+
+def _buffers(subject: Subject, dtype: str) -> Evidence:
+    """`from_host` takes anything with the buffer protocol, also what is read-only."""
+    values = numbers((3, 4), dtype)
+    kinds: dict[str, Callable[[], Any]] = {
+        "a NumPy array": lambda: values.copy(),
+        "a read-only array": lambda: _read_only(values),
+        "a memoryview": lambda: memoryview(values.copy()),
+        "an array.array": lambda: array(FORMATS[dtype], values.reshape(-1).tolist()),
+    }
+    for name, make in kinds.items():
+        matrix = subject.matrix.from_host(make(), 3, 4, dtype)
+        same(_read(matrix, dtype), values, f"from_host of {name}")
+    return Evidence(len(kinds))
+
+
+def _read_only(values: Any) -> Any:
+    frozen = values.copy()
+    frozen.flags.writeable = False
+    return frozen
+
+
+def _layouts(subject: Subject, dtype: str) -> Evidence:
+    """Host data that are not contiguous, not of this dtype or not of this byte order come in as what they say."""
+    whole = numbers((24, 30), dtype)
+    given = {
+        "every second row": whole[::2],
+        "every third column": whole[:, ::3],
+        "reversed": whole[::-1, ::-1],
+        "a transpose": whole.T,
+        "Fortran order": np.asfortranarray(whole),
+        "a block": whole[5:9, 7:20],
+        "one row, many times": np.broadcast_to(whole[:1], (5, 30)),
+        "the other byte order": whole.astype(whole.dtype.newbyteorder()),
+        "nested lists": whole.tolist(),
+    }
+    for name, data in given.items():
+        same(subject.host(subject.tensor(data, dtype)), np.asarray(data).astype(dtype), f"a tensor of {name}")
+    return Evidence(len(given))
+
+
+def _apart(subject: Subject, dtype: str) -> Evidence:
+    """The caller may overwrite what it gave; a reader keeps what it read; `assign` copies."""
+    values, others = numbers((33, 5), dtype), numbers((33, 6), dtype)[:, 1:]
+    given = values.copy()
+    matrix = subject.matrix.from_host(given, 33, 5, dtype)
+    given[:] = 0
+    same(_read(matrix, dtype), values, "a matrix, after the buffer that it was made from was overwritten")
+    tensor = subject.tensor(values, dtype)
+    copied = tensor.numpy()
+    copied[:] = 0
+    same(subject.host(tensor), values, "a tensor, after what numpy() returned was overwritten")
+    source = _made(subject, others, dtype)
+    read = tensor.numpy()
+    if matrix.assign(source) is not None:
+        raise ConformanceError("assign() must return nothing")
+    same(read, values, "what was read before assign()")
+    same(_read(matrix, dtype), others, "a matrix after assign()")
+    source.assign(_made(subject, values, dtype))
+    same(_read(matrix, dtype), others, "a matrix, after the source of its assign() was overwritten")
+    same(_read(source, dtype), values, "that source")
+    return Evidence(5)
+
+
+def _owned(subject: Subject, dtype: str) -> Evidence:
+    """`from_owned` may keep the array's memory; it is a matrix like any other."""
+    for shape in SHAPES:
+        values = numbers(shape, dtype)
+        matrix = subject.matrix.from_owned(values.copy(), *shape, dtype)
+        same(_read(matrix, dtype), values, f"from_owned of {shape[0]}×{shape[1]}")
+        matrix.assign(_made(subject, values[::-1], dtype))
+        same(_read(matrix, dtype), values[::-1], f"from_owned of {shape[0]}×{shape[1]}, after assign()")
+    return Evidence(len(SHAPES))
+
+
+def _full(subject: Subject, dtype: str) -> Evidence:
+    filled = [0, 1, -7, 2**24 + 1] if dtype == INDEX_DTYPE else [0.0, -0.0, 1.5, -1e30, 1 / 3, np.inf, -np.inf, np.nan]
+    for value in filled:
+        for rows, cols in ((1, 1), (3, 5), (1, 33), (65, 1), (0, 3), (3, 0)):
+            found = subject.matrix.full(rows, cols, value, dtype)
+            same(subject.host(found), np.full((rows, cols), value, dtype), f"full({rows}, {cols}, {value}, {dtype!r})")
+    return Evidence(len(filled) * 6)
+
+
+def _finished(subject: Subject, dtype: str) -> Evidence:
+    """What is read is what the work before it made, however much of it is still under way."""
+    size, steps = 64, 20  # a power of two, so that the sums are exact
+    x = subject.tensor(np.full((size, size), 1.0), dtype)
+    share = subject.tensor(np.full((size, size), 1.0 / size), dtype)
+    for _ in range(2):
+        y = x
+        for _ in range(steps):
+            y = y @ share + x
+        same(subject.host(y), np.full((size, size), steps + 1.0, dtype), f"{steps} products and sums, read at once")
+    subject.matrix.synchronize()
+    target = subject.tensor(np.zeros((size, size)), dtype).value
+    target.assign((y @ share).value)
+    same(subject.host(target), np.full((size, size), steps + 1.0, dtype), "a product, assigned and read at once")
+    return Evidence(3)
 
 
 def checks(subject: Subject) -> Iterator[Check]:
-    """The checks of this tier."""
-    yield from ()
+    """Round trips, buffers, layouts and independence, in each dtype and with indices."""
+    for dtype in (*subject.dtypes, INDEX_DTYPE):
+        for name, run in (
+            ("round trip", _round_trip), ("buffers", _buffers), ("layouts", _layouts), ("apart", _apart),
+            ("owned", _owned), ("full", _full),
+        ):  # fmt: skip
+            yield Check("host", f"{name} {dtype}", partial(run, subject, dtype), dtype=dtype)
+    for dtype in subject.dtypes:
+        yield Check("host", f"finished {dtype}", partial(_finished, subject, dtype), dtype=dtype)
