@@ -1,23 +1,32 @@
 #!/usr/bin/env python3
-"""Writes docs/reference.md from the code: what a configuration can name, and the op table.
+"""Writes docs/reference.md and docs/contract.md from the code.
 
-python docs/generate.py           write it
-python docs/generate.py --check   exit 1 if it is not up to date
+The first is what a configuration can name, and the op table; the second what a backend must do, may do and is asked.
+
+python docs/generate.py           write them
+python docs/generate.py --check   exit 1 if one is not up to date
 """
 
 from __future__ import annotations
 
+import ast
 import inspect
 import sys
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pycrograd_core import ops
-from pycrograd_core.matrix import Matrix
+from pycrograd_core import CONTRACT, ops
+from pycrograd_core import matrix as contract_module
+from pycrograd_core.conformance.tiers import TIERS
+from pycrograd_core.matrix import CAPABILITIES, Matrix
+from pycrograd_core.op import Op
+from pycrograd_core.plugins import BackendSpec
 from pycrograd_core.registry import Registry
 from pycrograd_core.training import registries
 
-TARGET = Path(__file__).with_name("reference.md")
+FOLDER = Path(__file__).parent
 HEADINGS = {
     "datasets": "Data sets (`data: {dataset: …}`)",
     "layers": "Layers (`model:`)",
@@ -80,15 +89,127 @@ def op_table() -> str:
     for name, op in sorted(ops.TABLE.items()):
         kind = "kernel" if name in Matrix.__abstractmethods__ else "derived"
         gradient = "–" if not op.differentiable else "by its decomposition" if op.gradients is None else "own rule"
-        rows.append(f"| `{name}` | {op.summary.replace('|', chr(92) + '|')} | {kind} | {gradient} |")
+        rows.append(f"| `{call(op)}` | {cell(op.summary)} | {kind} | {gradient} |")
     return "\n".join(rows)
+
+
+def call(op: Op) -> str:
+    """An op as one would call it: operands by position, parameters by name."""
+    source = getattr(Matrix, op.name, None) or op.decomposition
+    parameters = list(inspect.signature(source).parameters.values())
+    count = len(op.samples[0].inputs)
+    named = {name for sample in op.samples for name in sample.params}
+    shown = (
+        [each.name for each in parameters if each.name not in {*named, "out"}][:count]
+        if not op.variadic
+        else ["a", "b", "…"]
+    )
+    optional = [
+        each for each in parameters if each.name in named or (each.default is not each.empty and each.name != "out")
+    ]
+    return f"{op.name}({', '.join([*('x' if n == 'self' else n for n in shown), *map(keyword, optional)])})"
+
+
+def keyword(parameter: inspect.Parameter) -> str:
+    """A parameter with its default."""
+    return parameter.name if parameter.default is parameter.empty else f"{parameter.name}={parameter.default!r}"
+
+
+def cell(text: str) -> str:
+    """Text that can stand in a table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+# The contract -------------------------------------------------------------------------------------------------------
+
+
+def contract() -> str:
+    """The page."""
+    version = ".".join(map(str, CONTRACT))
+    derived = [op for op in ops.TABLE.values() if op.decomposition is not None]
+    parts = [
+        f"# The backend contract, version {version}",
+        "Generated from the code by `python docs/generate.py`; a test fails when it is not up to date.",
+        "[Write a backend](write-a-backend.md) is the way into it; [versions](versioning.md) says what may change, and when.",
+        *paragraphs(contract_module.__doc__ or ""),
+        "## Kernels",
+        "`a`, `b` and `self` are matrices of the backend's own class. What is marked *optional* has a default.",
+        *kernel_tables(),
+        "## Derived ops",
+        f"The core has a decomposition of each of these {len(derived)}. A method of the op's name overrides it.",
+        "The kit proves that both are equal.",
+        "\n".join(["| method | |", "|---|---|", *(f"| `{call(op)}` | {cell(op.summary)} |" for op in derived)]),
+        "## Capabilities",
+        "A backend declares them in `capabilities`, a frozenset. Code asks for them, never for a backend's name.",
+        "\n".join(["| | |", "|---|---|", *(f"| `{name}` | {cell(what)} |" for name, what in CAPABILITIES.items())]),
+        "## `BackendSpec`",
+        *paragraphs(BackendSpec.__doc__ or ""),
+        "\n".join(
+            [
+                "| field | type |",
+                "|---|---|",
+                *(f"| `{each.name}` | `{cell(str(each.type))}` |" for each in fields(BackendSpec)),
+            ]
+        ),
+        "## What the kit asks",
+        "`pycrograd check BACKEND` runs these tiers, in this order.",
+        "\n".join(["| tier | |", "|---|---|", *(f"| `{tier.name}` | {cell(tier.summary)} |" for tier in TIERS)]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def paragraphs(docstring: str) -> list[str]:
+    """A docstring's paragraphs after its first line, each on one line."""
+    return [" ".join(part.split()) for part in inspect.cleandoc(docstring).split("\n\n")[1:]]
+
+
+def kernel_tables() -> Iterator[str]:
+    """The methods of the class under the headings that its source gives them."""
+    source = inspect.getsource(Matrix)
+    lines, groups = source.splitlines(), []
+    for node in ast.parse(source).body[0].body:  # type: ignore[attr-defined]
+        if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+            continue
+        heading = next(
+            (line for line in reversed(lines[: node.lineno]) if line.startswith("    # ") and "----" in line), ""
+        )
+        title = heading.strip(" #-")
+        if title.startswith("Semantics"):
+            break
+        if title:
+            groups.append((title, node))
+    for title in dict.fromkeys(title for title, _ in groups):
+        yield f"### {title}"
+        yield "\n".join(["| | |", "|---|---|", *(row(node) for each, node in groups if each == title)])
+
+
+def row(node: ast.FunctionDef) -> str:
+    """A method: how it is called, and what it does."""
+    decorators = {ast.unparse(each) for each in node.decorator_list}
+    for each in (*node.args.args, *node.args.kwonlyargs):
+        each.annotation = None
+    if node.args.vararg:
+        node.args.vararg.annotation = None
+    signature = ast.unparse(node.args).replace("cls, ", "").replace("cls", "")
+    kind = [
+        *(["classmethod"] if "classmethod" in decorators else []),
+        *([] if "abstractmethod" in decorators else ["optional"]),
+    ]
+    note = f" *{', '.join(kind)}*" if kind else ""
+    return f"| `{node.name}({signature})`{note} | {cell(ast.get_docstring(node) or '')} |"
+
+
+PAGES = {"reference.md": reference, "contract.md": contract}
 
 
 def main() -> None:
     """Write or check."""
-    if "--check" in sys.argv[1:]:
-        sys.exit(0 if TARGET.read_text("utf-8") == reference() else f"{TARGET} is not up to date: run docs/generate.py")
-    TARGET.write_text(reference(), "utf-8")
+    for name, page in PAGES.items():
+        target, text = FOLDER / name, page()
+        if "--check" not in sys.argv[1:]:
+            target.write_text(text, "utf-8")
+        elif not target.exists() or target.read_text("utf-8") != text:
+            sys.exit(f"{target} is not up to date: run docs/generate.py")
 
 
 if __name__ == "__main__":
