@@ -12,8 +12,8 @@ Run = Callable[[], "Evidence"]
 class Evidence:
     """What a check that passed saw: how many cases, the worst error among them, and the error that was allowed.
 
-    Errors are relative; to what is the check's own affair (see `measure`). They are None where a check compares bits, or
-    no values at all.
+    Errors are relative; to what is the check's own affair (see `measure`). They are None where bits are compared, or no
+    values at all.
     """
 
     cases: int

@@ -39,7 +39,7 @@ def element_errors(found: NDArray[Any], expected: NDArray[Any], dtype: str, scal
 def worst(
     found: NDArray[Any], expected: NDArray[Any], dtype: str, tolerance: float, case: str, scale: Any = None
 ) -> float:
-    """The greatest error of a result. Raises ConformanceError, which names the case and the element, if it is too great."""
+    """The greatest error of a result. Raises ConformanceError, which names the element, if it is too great."""
     expected = np.asarray(expected)
     if found.shape != expected.shape:
         raise ConformanceError(f"{case}: the result is {_shape(found)}, it should be {_shape(expected)}")
@@ -55,6 +55,15 @@ def worst(
             f"{error:.2g} is above {tolerance:.2g}; {wrong} of {errors.size} elements are wrong"
         )
     return error
+
+
+def whole(found: NDArray[Any], expected: NDArray[Any], tolerance: float, case: str) -> float:
+    """The greatest error of a result, relative to its greatest element or to 1: for what sums and cancels.
+
+    Raises ConformanceError if it is too great.
+    """
+    scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+    return worst(found, expected, "float64", tolerance, case, scale)
 
 
 def same(found: NDArray[Any], expected: NDArray[Any], case: str) -> None:

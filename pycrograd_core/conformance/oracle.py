@@ -48,7 +48,7 @@ def _kernel(op: Op) -> Any:
     def kernel(*inputs: Oracle, out: Oracle | None = None, **params: Any) -> Oracle:
         dtype = op.dtype_of(inputs, params)
         with np.errstate(all="ignore"):
-            values = np.array(formula(*(x.array for x in inputs), **params), dtype)
+            values = np.array(formula(*(x.array for x in inputs), **params), dtype, order="C")
         return Oracle(values, dtype)
 
     kernel.__name__ = op.name

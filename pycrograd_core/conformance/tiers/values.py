@@ -75,7 +75,7 @@ def _one(found: Any, expected: Any, case: str, either_zero: bool) -> None:
         raise ConformanceError(f"{case} is {found!s}, it should be {expected!s}")
 
 
-def _points(dtype: str) -> list[float]:
+def edges(dtype: str) -> list[float]:
     """Numbers at the edges of what a dtype can hold. Denormals are last."""
     limits = np.finfo(dtype)
     positive = [
@@ -92,10 +92,11 @@ def _points(dtype: str) -> list[float]:
         1e-30,
         inf,
     ]
-    return [*positive, *(-x for x in positive), nan, *_denormals(dtype)]
+    return [*positive, *(-x for x in positive), nan, *denormals(dtype)]
 
 
-def _denormals(dtype: str) -> list[float]:
+def denormals(dtype: str) -> list[float]:
+    """Numbers below the least normal one."""
     limits = np.finfo(dtype)
     least, tiny = float(limits.smallest_subnormal), float(limits.tiny)
     return [least, -least, tiny / 4, -tiny / 2]
@@ -103,7 +104,7 @@ def _denormals(dtype: str) -> list[float]:
 
 def _crossed(subject: Subject, op: Op, dtype: str) -> Evidence:
     """Every point with every other, against NumPy. A device may take denormals for zeros, but for nothing else."""
-    points = np.array(_points(dtype)).astype(dtype).astype("float64")
+    points = np.array(edges(dtype)).astype(dtype).astype("float64")
     count = len(op.samples[0].inputs)
     columns = [np.array([column]) for column in zip(*product(points, repeat=min(count, 2)), strict=True)]
     if count == 3:
@@ -131,7 +132,7 @@ def _crossed(subject: Subject, op: Op, dtype: str) -> Evidence:
 
 def _moved(subject: Subject, op: Op, dtype: str) -> Evidence:
     """Moving a value changes no bit of it, whatever it is."""
-    points = np.array([_points(dtype)]).astype(dtype)
+    points = np.array([edges(dtype)]).astype(dtype)
     cols = points.shape[1]
     x = np.concatenate([points, points[:, ::-1], np.roll(points, 5)])
     params: dict[str, Any] = {
