@@ -130,7 +130,7 @@ def contract() -> str:
     parts = [
         f"# The backend contract, version {version}",
         "Generated from the code by `python docs/generate.py`; a test fails when it is not up to date.",
-        "[Write a backend](write-a-backend.md) is the way into it; [versions](versioning.md) say what may change, when.",
+        "[Write a backend](write-a-backend.md) is the way into it; [versions](versioning.md) say what may change.",
         *paragraphs(contract_module.__doc__ or ""),
         "## Kernels",
         "`a`, `b` and `self` are matrices of the backend's own class. What is marked *optional* has a default.",

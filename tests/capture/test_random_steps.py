@@ -7,9 +7,9 @@ each step updates, the others arguments that differ from call to call.
 import numpy as np
 import pytest
 
-from pycrograd_core.conformance.graphs import GRAPHS, graph
 from places import PLACES
 from pycrograd_core import Tensor, capture, get_backend, no_grad, ops
+from pycrograd_core.conformance.graphs import GRAPHS, graph
 from pycrograd_core.op import TABLE
 
 CALLS = 5  # traced, confirmed, and replayed in the two ways that calls are

@@ -8,9 +8,9 @@ import pytest
 import pycrograd_core
 from places import BACKENDS
 from pycrograd_core import RandomStream, Tensor, nn, no_grad, ops, use_backend
+from pycrograd_core.conformance.reference import REFERENCE
 from pycrograd_core.errors import CheckpointError, IndexRangeError, OptionError, ShapeError
 from pycrograd_core.nn.init import INITIALISERS
-from pycrograd_core.conformance.reference import REFERENCE
 
 
 def grid(rows, cols):

@@ -7,6 +7,7 @@ import pytest
 
 from places import PLACES
 from pycrograd_core import Tensor, get_backend, grad, gradcheck, gradgradcheck
+from pycrograd_core.conformance.reference import REFERENCE, differences, relative_error
 from pycrograd_core.errors import ShapeError
 from pycrograd_core.op import INDEX_DTYPE
 from pycrograd_core.ops import TABLE
@@ -14,7 +15,6 @@ from pycrograd_core.ops.samples import Sample
 from pycrograd_core.ops.shapes import elementwise, same
 from pycrograd_core.plugins import default_backend
 from pycrograd_core.random import RandomStream
-from pycrograd_core.conformance.reference import REFERENCE, differences, relative_error
 
 DOUBLE = 1e-12  # in float64, the relative error of an op
 SLOPE = 10  # in float32, how many times an op's tolerance its gradient may be off

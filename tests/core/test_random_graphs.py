@@ -6,8 +6,8 @@ from heapq import heappush
 import numpy as np
 import pytest
 
-from pycrograd_core.conformance.graphs import GRAPHS, evaluate, graph
 from pycrograd_core import Tensor, autograd, grad
+from pycrograd_core.conformance.graphs import GRAPHS, evaluate, graph
 from pycrograd_core.op import Op
 from pycrograd_core.ops import TABLE
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pycrograd_core.conformance.graphs import GRAPHS
 from opencl_styles import STYLES, styled
 from pycrograd_core import Tensor, capture, nn, no_grad, ops, optim, use_backend
+from pycrograd_core.conformance.graphs import GRAPHS
 from pycrograd_opencl.compiled import choice, homes, settings
 from pycrograd_opencl.compiled import schedule as scheduling
 from pycrograd_opencl.compiled.row_products import FEWEST, tiles

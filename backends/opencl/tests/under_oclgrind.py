@@ -17,6 +17,7 @@ import pyopencl as cl
 
 from opencl_operands import Operands
 from pycrograd_core import RandomStream, Tensor, capture, nn, use_backend
+from pycrograd_core.conformance.reference import REFERENCE
 from pycrograd_core.matrix import Matrix
 from pycrograd_core.ops import TABLE
 from pycrograd_core.ops.samples import Indices, Sample, Uniform
@@ -27,7 +28,6 @@ from pycrograd_opencl.gemm.variants import EPILOGUE, PARAMETERS, variants
 from pycrograd_opencl.matrix import OpenCLMatrix, matrix_on
 from pycrograd_opencl.memory import Memory
 from pycrograd_opencl.runtime import Runtime, runtime_of
-from pycrograd_core.conformance.reference import REFERENCE
 from twins import Setting, assert_alike
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}

@@ -3,11 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
-from pycrograd_core.conformance.check import Check
+import numpy as np
+
+from pycrograd_core.capture.captured import capture
+from pycrograd_core.conformance.cases import described, drawn, resized
+from pycrograd_core.conformance.check import Check, Evidence
+from pycrograd_core.conformance.measure import same
+from pycrograd_core.conformance.networks import Training, batches
 from pycrograd_core.conformance.subject import Subject
+from pycrograd_core.op import Op
+from pycrograd_core.random import seed
+
+CAPABILITY = "deterministic"
+TIMES = 4
+LARGE = (130, 259, 64)  # so much that a parallel kernel divides it
+
+
+def _op(subject: Subject, op: Op) -> Evidence:
+    """The same bits each time, from matrices that are made anew."""
+    samples = [*op.samples, *resized(op, LARGE)]
+    for sample in samples:
+        arrays, case = drawn(op, sample), f"{op.name}({described(sample)}), once more"
+        found = []
+        for _ in range(TIMES):
+            with np.errstate(all="ignore"):
+                inputs = subject.matrices(op, arrays, "float32")
+                found.append(subject.host(subject.matrix.kernels[op](*inputs, **sample.params)))
+        for again in found[1:]:
+            same(again, found[0], case)
+    return Evidence(len(samples) * TIMES)
+
+
+def _training(subject: Subject, captured: bool) -> Evidence:
+    """Two trainings from the same seed end with the same bits."""
+    runs = []
+    for _ in range(2):
+        training = Training(subject, "normalised", "adam", "float32")
+        step = capture(training.step) if captured else training.step
+        seed(2)
+        losses = [step(*training.parts(rows)).item() for rows in batches(10, 33)]
+        runs.append({"losses": np.array([losses])} | training.state())
+    for name, values in runs[0].items():
+        same(np.atleast_2d(runs[1][name]), np.atleast_2d(values), f"{name}, trained once more")
+    return Evidence(2)
 
 
 def checks(subject: Subject) -> Iterator[Check]:
-    """The checks of this tier."""
-    yield from ()
+    """Each op that has a kernel, and a training, eagerly and captured."""
+    for op in (*subject.kernels, *subject.overrides):
+        yield Check("determinism", op.name, partial(_op, subject, op), op=op.name, dtype="float32", needs=CAPABILITY)
+    for way in ("eager", "captured"):
+        run = partial(_training, subject, captured=way == "captured")
+        yield Check("determinism", f"training {way}", run, needs=CAPABILITY)

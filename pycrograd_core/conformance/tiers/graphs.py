@@ -44,7 +44,7 @@ def _graphs(subject: Subject, dtype: str, numbers: range) -> Evidence:
         entries, expected, oracle = graph(number)
         result, gradients = computed(subject, entries, dtype)
         off = [abs(result - expected) / max(1.0, abs(expected))]
-        scale = max(float(np.abs(gradient).max()) for gradient in oracle)
+        scale = max(float(np.abs(gradient).max()) for gradient in oracle) or 1.0
         off += [float(np.abs(x - y).max()) / scale for x, y in zip(gradients, oracle, strict=True)]
         if not max(off) <= limit:
             ops = ", ".join(entry.op for entry in entries if entry.op)

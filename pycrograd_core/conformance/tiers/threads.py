@@ -2,12 +2,138 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
-from pycrograd_core.conformance.check import Check
+import numpy as np
+
+from pycrograd_core import ops
+from pycrograd_core.capture.captured import capture
+from pycrograd_core.conformance.check import Check, Evidence
+from pycrograd_core.conformance.measure import same, whole
+from pycrograd_core.conformance.networks import Training, batches
 from pycrograd_core.conformance.subject import Subject
+from pycrograd_core.errors import ConformanceError
+from pycrograd_core.tensor import Tensor
+
+THREADS, TIMES = 4, 40
+SWITCH = 1e-6  # seconds that a thread has before another may have its turn
+
+
+def _together(work: Callable[[int], None]) -> None:
+    """Do the work of every number in a thread of its own, all at the same time. Raises what one of them raised."""
+    start, failures = threading.Barrier(THREADS), []
+
+    def run(number: int) -> None:
+        try:
+            start.wait()
+            work(number)
+        except BaseException as failure:  # noqa: BLE001  raised below, in the thread that asked
+            failures.append(failure)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH)
+    try:
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    if failures:
+        raise failures[0]
+
+
+def _chain(x: Tensor, shared: Tensor) -> list[Tensor]:
+    """Every kind of kernel, one after the other."""
+    y = (x @ shared).tanh() + x.exp() * 0.25
+    rows = y.argmax(axis=1)
+    z = ops.add_rows(y.take_rows(rows), rows, x)  # of square matrices
+    return [y, z.sum(axis=0), y.max(axis=1), (y - y.mean()).relu(), y.softmax(), y.T.reshape(1, y.rows * y.cols)]
+
+
+def _kernels(subject: Subject, size: int, dtype: str) -> Evidence:
+    """The same ops on data of each thread's own and on a matrix that all of them read."""
+    numbers = np.random.default_rng(size)
+    inputs = [subject.tensor(numbers.uniform(-1, 1, (size, size)).astype("float32"), dtype) for _ in range(THREADS)]
+    shared = subject.tensor(numbers.uniform(-1, 1, (size, size)).astype("float32"), dtype)
+    expected = [[y.numpy() for y in _chain(x, shared)] for x in inputs]
+    exact = "deterministic" in subject.capabilities
+
+    def work(number: int) -> None:
+        for _ in range(TIMES):
+            for place, (found, wanted) in enumerate(zip(_chain(inputs[number], shared), expected[number], strict=True)):
+                case = f"result {place} of thread {number}, {size}×{size}"
+                if exact:
+                    same(found.numpy(), wanted, case)
+                else:
+                    whole(found.numpy().astype("float64"), wanted.astype("float64"), 1e-5, case)
+
+    with subject.use():
+        _together(work)
+    return Evidence(THREADS * TIMES)
+
+
+def _host(subject: Subject) -> Evidence:
+    """What each thread puts onto the device is what it gets back."""
+
+    def work(number: int) -> None:
+        for time in range(TIMES * 5):
+            values: Any = np.full((5, 7), number * 1000.0 + time, "float32")
+            x = subject.tensor(values, "float32")
+            x.value.assign(subject.tensor(values + 1, "float32").value)
+            same(x.numpy(), values + 1, f"what thread {number} put there")
+
+    _together(work)
+    return Evidence(THREADS * TIMES * 5)
+
+
+def _gradients(subject: Subject) -> Evidence:
+    """Threads that share a parameter lose no gradient."""
+    w = subject.tensor([[1.0]], "float32", requires_grad=True)
+
+    def work(number: int) -> None:
+        for _ in range(TIMES * 2):
+            (w * 1.0).backward()
+
+    _together(work)
+    wanted = THREADS * TIMES * 2.0
+    if w.grad is None or w.grad.item() != wanted:
+        raise ConformanceError(f"{wanted:.0f} gradients of 1 came to {w.grad.item() if w.grad else 'nothing'}")
+    return Evidence(THREADS * TIMES * 2)
+
+
+def _captured(subject: Subject) -> Evidence:
+    """Each thread trains a network of its own, captured."""
+    rows = batches(12, 16)
+
+    def train(training: Training, step: Callable[..., Any]) -> Any:
+        return np.array([[step(*training.parts(part)).item() for part in rows]])
+
+    network, optimiser = "relu", "momentum"
+    alone = Training(subject, network, optimiser, "float32")
+    expected = train(alone, capture(alone.step))
+    trainings = [Training(subject, network, optimiser, "float32") for _ in range(THREADS)]
+
+    def work(number: int) -> None:
+        found = train(trainings[number], capture(trainings[number].step))
+        whole(found, expected, 1e-5, f"the losses of thread {number}")
+
+    with subject.use():
+        _together(work)
+    return Evidence(THREADS * len(rows))
 
 
 def checks(subject: Subject) -> Iterator[Check]:
-    """The checks of this tier."""
-    yield from ()
+    """Kernels on small and larger matrices, the way to the host, gradients, captured steps."""
+    for dtype in subject.dtypes:
+        for size in (3, 8, 33):
+            run = partial(_kernels, subject, size, dtype)
+            yield Check("threads", f"kernels {size}×{size} {dtype}", run, dtype=dtype)
+    yield Check("threads", "host", partial(_host, subject))
+    yield Check("threads", "gradients", partial(_gradients, subject))
+    yield Check("threads", "captured", partial(_captured, subject))

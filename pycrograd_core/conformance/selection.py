@@ -1,0 +1,52 @@
+"""Which checks are meant: by their tiers, and by patterns of their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pycrograd_core.errors import OptionError
+from pycrograd_core.registry import nearest
+
+from .check import Check
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether a text is as the pattern says, in which `*` stands for any characters and `?` for one."""
+    parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
+    return re.fullmatch("".join(parts), text, re.DOTALL) is not None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some tiers (none: all), and of their checks those whose name is as the pattern says."""
+
+    tiers: Sequence[str] = ()
+    only: str | None = None
+
+    @property
+    def partial(self) -> bool:
+        """Whether anything may be left out."""
+        return bool(self.tiers) or self.only is not None
+
+    def check_tiers(self, known: Iterable[str]) -> None:
+        """Raise OptionError if there is no such tier."""
+        names = list(known)
+        for tier in self.tiers:
+            if tier not in names:
+                raise OptionError(f"there is no tier {tier!r}; {nearest(tier, names)}")
+
+    def of(self, checks: Sequence[Check]) -> list[Check]:
+        """The checks that are meant. Raises OptionError if the pattern is of none."""
+        within = [check for check in checks if not self.tiers or check.tier in self.tiers]
+        chosen = [check for check in within if self.only is None or matches(self.only, check.id)]
+        if self.only is not None and not chosen:
+            raise OptionError(f"no check is called {self.only!r}; {_near(self.only, [check.id for check in within])}")
+        return chosen
+
+
+def _near(pattern: str, names: list[str]) -> str:
+    """A hint to the nearest name. There are too many to list."""
+    hint = nearest(pattern, names).partition("Known: ")[0].strip()
+    return f"{hint} " * bool(hint) + "`*` and `?` stand for others, as in 'kernels/*'"
