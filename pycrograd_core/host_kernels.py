@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 M = TypeVar("M", bound="HostKernels")
+_COMPUTED_IN = {"float32": np.float64, "float64": np.float64, "int32": np.int32}
 
 
 class HostKernels(Matrix):
@@ -25,16 +26,16 @@ class HostKernels(Matrix):
     __slots__ = ()
 
     def _host(self) -> NDArray[Any]:
-        return np.frombuffer(self.to_host(), self.dtype).reshape(self.shape)
+        values = np.frombuffer(self.to_host(), self.dtype).reshape(self.shape)
+        return values.astype(_COMPUTED_IN[self.dtype], copy=False)
 
+    @np.errstate(all="ignore")  # IEEE 754 says what comes out
     def _computed(self: M, formula: Callable[..., Any], *others: M, dtype: str | None = None) -> M:
         """A matrix of what a formula gives of these operands: floats as float64, indices as they are."""
-        wide = (x._host() for x in (self, *others))  # noqa: SLF001  of this very class
-        arrays = [x.astype("float64") if x.dtype.kind == "f" else x for x in wide]
-        with np.errstate(all="ignore"):  # IEEE 754 says what comes out
-            values = np.ascontiguousarray(formula(*arrays), dtype or self.dtype)
+        dtype = dtype or self.dtype
+        values = np.ascontiguousarray(formula(self._host(), *[x._host() for x in others]), dtype)  # noqa: SLF001
         rows, cols = values.shape
-        return type(self).from_host(values, rows, cols, dtype or self.dtype)
+        return type(self).from_host(values, rows, cols, dtype)
 
     @classmethod
     def full(cls: type[M], rows: int, cols: int, value: float, dtype: str) -> M:

@@ -68,10 +68,10 @@ def _config(name: str, epochs: int | None, length: int | None, backend: str | No
         "--length": ("data.samples", length),
         "--backend": ("backend", backend),
     })  # fmt: skip
-    return load(_shipped(name), [*settings, *options])
+    return load(shipped(name), [*settings, *options])
 
 
-def _shipped(name: str) -> Path:
+def shipped(name: str) -> Path:
     """A configuration that comes with the package: in a checkout in configs/, in a wheel beside the code."""
     package = Path(__file__).parents[1]
     return next(path for path in (package / "configs", package.parent / "configs") if path.is_dir()) / f"{name}.yaml"

@@ -307,5 +307,5 @@ def test_the_benchmark_of_the_seed_prints_a_row_a_network(here, cli, monkeypatch
         (here / f"{asked}.yaml").write_text(text.replace("tiny", asked))
         return here / f"{asked}.yaml"
 
-    monkeypatch.setattr(seed_commands, "_shipped", shipped)
+    monkeypatch.setattr(seed_commands, "shipped", shipped)
     check_benchmark(cli("run_digits_benchmark", "--epochs", 1, "--length", 10, "--backend", name))

@@ -29,5 +29,6 @@ def test_wheels_install_and_train_outside_the_tree(tmp_path):
     run(python, "-c", program, cwd=tmp_path)
     pycrograd = tmp_path / "env" / "bin" / "pycrograd"
     assert "usable" in run(pycrograd, "backends", cwd=tmp_path)
+    assert "pycrograd_mine/matrix.py" in run(pycrograd, "new-backend", "mine", cwd=tmp_path)
     run(pycrograd, "train_mlp", "--epochs", "1", cwd=tmp_path)
     assert (tmp_path / "runs" / "moons" / "summary.json").exists()
