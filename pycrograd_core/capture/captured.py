@@ -114,8 +114,9 @@ class Captured:
         if entry.run is None:
             entry.run = self._compiled(entry.traced.program)
         if entry.confirmed and given.call is None:
-            call = direct(entry, given.tensors, MODE.recording)
-            self._direct, self._direct_arguments = (call, len(given.tensors)) if call else (_decline, -1)
+            if entry.direct is None:  # made once: batches of two sizes may take turns
+                entry.direct = direct(entry, given.tensors, MODE.recording) or _decline
+            self._direct, self._direct_arguments = entry.direct, len(given.tensors)
         return entry.call(entry.run, given.tensors)
 
     def scan(self, *data: Any, rows: Any, each: Sequence[Any] = ()) -> Any:

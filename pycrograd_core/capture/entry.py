@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pycrograd_core.autograd import CLOCK
@@ -30,6 +30,7 @@ class Entry:
         self.guards = guards
         self.confirmed = self.called = False
         self.run: Run | None = None
+        self.direct: Callable[..., Any] | None = None  # a call as straight-line code, once there was one
         self.loops: dict[Any, Run] = {}
         self.signature = (program.signature(), traced.template.description, traced.described_gradients)
         self.held = [(x, matrix, x.requires_grad, tuple(x.hooks or ())) for x, matrix in traced.held]

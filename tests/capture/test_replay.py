@@ -5,6 +5,8 @@ import pytest
 
 from places import BACKENDS, EXACT
 from pycrograd_core import capture, get_backend
+from pycrograd_core.capture import captured
+from pycrograd_core.capture.direct import direct
 from twins import OPTIMISERS, Setting, assert_alike, usual, with_dropout
 
 
@@ -35,3 +37,14 @@ def test_steps_and_loops(declining, name, optimiser, layers):
     np.testing.assert_allclose(np.concatenate(losses)[:, 0], expected, rtol=1e-12)
     assert_alike(eager, called)
     assert_alike(eager, looped)
+
+
+def test_the_straight_line_code_of_a_call_is_made_once_a_shape(backend, monkeypatch):
+    made = []
+    monkeypatch.setattr(captured, "direct", lambda *given: made.append(given) or direct(*given))
+    setting = Setting(backend.backend, "float32")
+    step = capture(setting.step)
+    for size in (3, 5) * 6:
+        rows = np.arange(size)
+        step(setting.x.take_rows(rows), setting.labels.take_rows(rows))
+    assert len(made) == 2
