@@ -16,9 +16,10 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 
-from contestants import NETWORKS, problem
+from contestants import NETWORKS
 
 from pycrograd_core import Tensor, nn, optim, use_backend
+from pycrograd_core.benchmark import Problem
 from pycrograd_core.capture.compiled import compiled
 from pycrograd_core.capture.passes import optimise
 from pycrograd_core.capture.trace import Traced, trace
@@ -27,14 +28,14 @@ from pycrograd_core.plugins import default_backend, get_backend
 
 def traced_step(backend: str, sizes: list[int]) -> Callable[[], Traced]:
     """A function that traces a training step."""
-    _, x_host, labels_host = problem(sizes, 32) if len(sizes) > 5 else problem([sizes[0], sizes[-1]], 32)
+    problem = Problem.drawn(sizes if len(sizes) > 5 else [sizes[0], sizes[-1]], 32)
     with use_backend(backend):
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise(sizes):
             layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
         model = nn.Sequential(*layers[:-1])
         optimiser = optim.SGD(model.parameters(), learning_rate=0.01)
-        x, labels = Tensor(x_host), Tensor(labels_host, dtype="int32")
+        x, labels = Tensor(problem.inputs), Tensor(problem.labels, dtype="int32")
 
     def step(x: Tensor, labels: Tensor) -> Tensor:
         loss = nn.cross_entropy(model(x), labels)

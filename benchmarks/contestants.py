@@ -1,15 +1,16 @@
-"""What takes part in `training_step.py`: the same network, weights and data, written as each one's users write it."""
+"""What takes part in `training_step.py`, beside what plugins bring: each written as its users write it."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+
+from pycrograd_core.benchmark import Contestant, Problem, Work
 
 NETWORKS = {
     "normal": [64, 64, 32, 10],
@@ -17,49 +18,29 @@ NETWORKS = {
     "bigger": [64, 8192, 4096, 2048, 10],
     "mnist": [784, 64, 32, 10],
 }
-RATE = 0.01
 FLOPS_A_CALL = 2e9  # of many steps in one call: so many steps that the call itself does not count
 
 
-@dataclass(frozen=True)
-class Work:
-    """`call()` makes `steps` training steps and may return before they are done; `losses` of it waits for them."""
-
-    call: Callable[[], Any]
-    losses: Callable[[Any], list[float]]
-    steps: int = 1
-
-
-Make = Callable[[list[int], int], Work]
-
-
-def problem(sizes: list[int], batch: int) -> tuple[list[Any], Any, Any]:
-    """Weights (in × out), inputs and labels, the same for every contestant."""
-    rng = np.random.default_rng(0)
-    weights = [(rng.standard_normal((a, b)) * np.sqrt(2 / a)).astype("f4") for a, b in pairwise(sizes)]
-    return weights, rng.random((batch, sizes[0])).astype("f4"), rng.integers(0, sizes[-1], batch)
-
-
-def steps_a_call(sizes: list[int], batch: int) -> int:
+def steps_a_call(problem: Problem) -> int:
     """How many steps go into one call of those that take many."""
-    return max(5, min(1000, int(FLOPS_A_CALL / (6 * batch * sum(a * b for a, b in pairwise(sizes))))))
+    flops = 6 * problem.batch * sum(a * b for a, b in pairwise(problem.sizes))
+    return max(5, min(1000, int(FLOPS_A_CALL / flops)))
 
 
-def pycrograd(backend: str, device: str | None, mode: str, sizes: list[int], batch: int) -> Work:
+def pycrograd(backend: str, device: str | None, mode: str, problem: Problem) -> Work:
     """As the README writes it: eagerly, captured, or captured with many steps in one call."""
     from pycrograd_core import Tensor, capture, nn, no_grad, optim, use_backend
 
-    weights, x_host, labels_host = problem(sizes, batch)
     with use_backend(backend, device):
         layers: list[nn.Module] = []
-        for weight in weights:
+        for weight in problem.weights:
             linear = nn.Linear(*weight.shape)
             with no_grad():
                 linear.weight.assign(weight)
             layers += [linear, nn.ReLU()]
         model = nn.Sequential(*layers[:-1])
-        optimiser = optim.SGD(model.parameters(), learning_rate=RATE)
-        x, labels = Tensor(x_host), Tensor(labels_host, dtype="int32")
+        optimiser = optim.SGD(model.parameters(), learning_rate=problem.learning_rate)
+        x, labels = Tensor(problem.inputs), Tensor(problem.labels, dtype="int32")
 
     def step(x: Tensor, labels: Tensor) -> Tensor:
         loss = nn.cross_entropy(model(x), labels)
@@ -76,16 +57,16 @@ def pycrograd(backend: str, device: str | None, mode: str, sizes: list[int], bat
     captured = capture(step)
     if mode == "captured":
         return Work(lambda: captured(x, labels), losses)
-    rows = np.tile(np.arange(batch), (steps_a_call(sizes, batch), 1))
+    rows = np.tile(np.arange(problem.batch), (steps_a_call(problem), 1))
     return Work(lambda: captured.scan(x, labels, rows=rows), losses, len(rows))
 
 
-def numpy_by_hand(sizes: list[int], batch: int) -> Work:
+def numpy_by_hand(problem: Problem) -> Work:
     """What a careful user writes without any framework."""
-    weights, x, labels = problem(sizes, batch)
-    biases = [np.zeros((1, size), "f4") for size in sizes[1:]]
-    onehot = np.eye(sizes[-1], dtype="f4")[labels]
-    rate, last = np.float32(RATE), len(weights) - 1
+    weights, x, batch = problem.weights, problem.inputs, problem.batch
+    biases = [np.zeros((1, size), "f4") for size in problem.sizes[1:]]
+    onehot = np.eye(problem.sizes[-1], dtype="f4")[problem.labels]
+    rate, last = np.float32(problem.learning_rate), len(weights) - 1
 
     def step() -> Any:
         activations, h = [x], x
@@ -118,21 +99,20 @@ def numpy_by_hand(sizes: list[int], batch: int) -> Work:
     return Work(step, lambda loss: [float(loss)])
 
 
-def torch_eager(place: str, sizes: list[int], batch: int) -> Work:
+def torch_eager(place: str, problem: Problem) -> Work:
     """PyTorch, eager, on the CPU or a GPU; there without TF32, which has float32's range and a third of its digits."""
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = False
-    weights, x_host, labels_host = problem(sizes, batch)
     layers: list[Any] = []
-    for weight in weights:
+    for weight in problem.weights:
         layer = torch.nn.Linear(*weight.shape)
         layer.weight.data = torch.from_numpy(weight.T.copy())
         torch.nn.init.zeros_(layer.bias)
         layers += [layer, torch.nn.ReLU()]
     model = torch.nn.Sequential(*layers[:-1]).to(place)
-    optimiser = torch.optim.SGD(model.parameters(), lr=RATE)
-    x, labels = torch.from_numpy(x_host).to(place), torch.from_numpy(labels_host).to(place)
+    optimiser = torch.optim.SGD(model.parameters(), lr=problem.learning_rate)
+    x, labels = (torch.from_numpy(each).to(place) for each in (problem.inputs, problem.labels))
 
     def step() -> Any:
         loss = torch.nn.functional.cross_entropy(model(x), labels)
@@ -144,14 +124,15 @@ def torch_eager(place: str, sizes: list[int], batch: int) -> Work:
     return Work(step, lambda loss: [loss.item()])
 
 
-def jax_compiled(scan: bool, sizes: list[int], batch: int) -> Work:
+def jax_compiled(scan: bool, problem: Problem) -> Work:
     """JAX: the step compiled, or many in one compiled loop, each on rows that it takes by number."""
     import jax
     import jax.numpy as jnp
 
-    weights, x_host, labels_host = problem(sizes, batch)
-    layers = [(jnp.array(w), jnp.zeros((1, w.shape[1]), "f4")) for w in weights]
-    every_x, every_hot = jnp.array(x_host), jnp.array(np.eye(sizes[-1], dtype="f4")[labels_host])
+    batch, rate = problem.batch, problem.learning_rate
+    layers = [(jnp.array(w), jnp.zeros((1, w.shape[1]), "f4")) for w in problem.weights]
+    every_x = jnp.array(problem.inputs)
+    every_hot = jnp.array(np.eye(problem.sizes[-1], dtype="f4")[problem.labels])
 
     def loss_of(layers: Any, x: Any, hot: Any) -> Any:
         for weight, bias in layers[:-1]:
@@ -161,12 +142,12 @@ def jax_compiled(scan: bool, sizes: list[int], batch: int) -> Work:
 
     def update(layers: Any, x: Any, hot: Any) -> Any:
         loss, gradients = jax.value_and_grad(loss_of)(layers, x, hot)
-        return jax.tree.map(lambda value, gradient: value - RATE * gradient, layers, gradients), loss
+        return jax.tree.map(lambda value, gradient: value - rate * gradient, layers, gradients), loss
 
     def epoch(layers: Any, rows: Any) -> Any:
         return jax.lax.scan(lambda layers, chosen: update(layers, every_x[chosen], every_hot[chosen]), layers, rows)
 
-    steps = steps_a_call(sizes, batch) if scan else 1
+    steps = steps_a_call(problem) if scan else 1
     compiled = partial(jax.jit, donate_argnums=0)(epoch if scan else update)
     inputs = [jnp.array(np.tile(np.arange(batch), (steps, 1)))] if scan else [every_x, every_hot]
     state = [layers]
@@ -182,23 +163,21 @@ def jax_compiled(scan: bool, sizes: list[int], batch: int) -> Work:
     return Work(call, losses, steps)
 
 
-def contestants(
-    backends: list[str], devices: Mapping[str, str | None]
-) -> dict[str, tuple[Callable[..., Work], tuple[Any, ...]]]:
-    """Who takes part, in the order of the table: PyTorch and JAX where they are installed, PyTorch on a GPU too."""
-    found: dict[str, tuple[Callable[..., Work], tuple[Any, ...]]] = {
-        f"{backend}, {mode}": (pycrograd, (backend, devices.get(backend), mode))
+def built_in(backends: list[str], devices: Mapping[str, str | None]) -> dict[str, Contestant]:
+    """Contestants in the order of the table: PyTorch and JAX where they are installed, PyTorch on a GPU too."""
+    found: dict[str, Contestant] = {
+        f"{backend}, {mode}": partial(pycrograd, backend, devices.get(backend), mode)
         for backend in backends
         for mode in ("eager", "captured", "scan")
     }
-    found["numpy by hand"] = (numpy_by_hand, ())
+    found["numpy by hand"] = numpy_by_hand
     if importlib.util.find_spec("torch"):
         import torch
 
-        found["torch eager"] = (torch_eager, ("cpu",))
+        found["torch eager"] = partial(torch_eager, "cpu")
         if torch.cuda.is_available():
-            found["torch cuda eager"] = (torch_eager, ("cuda",))
+            found["torch cuda eager"] = partial(torch_eager, "cuda")
     if importlib.util.find_spec("jax"):
-        found["jax jit"] = (jax_compiled, (False,))
-        found["jax scan"] = (jax_compiled, (True,))
+        found["jax jit"] = partial(jax_compiled, False)
+        found["jax scan"] = partial(jax_compiled, True)
     return found

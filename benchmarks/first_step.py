@@ -20,12 +20,14 @@ from pathlib import Path
 
 from contestants import NETWORKS, pycrograd
 
+from pycrograd_core.benchmark import Problem
+
 CACHES = ("PYCROGRAD_CACHE", "POCL_CACHE_DIR", "CUDA_CACHE_PATH", "XDG_CACHE_HOME")
 
 
 def first_step(network: str, backend: str, device: str | None) -> float:
     """In this process. A product is made beforehand, so that the backend's own kernels are built."""
-    work = pycrograd(backend, device, "captured", NETWORKS[network], 32)
+    work = pycrograd(backend, device, "captured", Problem.drawn(NETWORKS[network], 32))
     start = time.perf_counter()
     work.losses(work.call())
     return time.perf_counter() - start

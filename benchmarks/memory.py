@@ -45,7 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = TrainingRun(config, out=Path(folder) / "run", captured=not options.no_capture)
         weights = 4 * sum(p.rows * p.cols for p in run.trainer.model.parameters())
-        run.trainer.observers.clear()
+        run.trainer.callbacks.clear()
         run.trainer.fit()
         trained = peak_bytes() - before
         run.folder.save(run.trainer)

@@ -58,7 +58,7 @@ def training() -> float:
     config = load_config(CONFIG, registries(), ["backend=python", "data.samples=100", "training.checkpoint_every=0"])
     with tempfile.TemporaryDirectory() as folder:
         run = TrainingRun(config, out=Path(folder) / "run")
-        run.trainer.observers.clear()
+        run.trainer.callbacks.clear()
         start = time.perf_counter()
         run.trainer.fit()
         return time.perf_counter() - start
@@ -70,7 +70,7 @@ def step(captured: bool) -> float:
     config = load_config(CONFIG, registries(), settings)
     with tempfile.TemporaryDirectory() as folder:
         run = TrainingRun(config, out=Path(folder) / "run", captured=captured)
-        run.trainer.observers.clear()
+        run.trainer.callbacks.clear()
         run.trainer.epochs = 6
         run.trainer.fit()
         return statistics.median(run.trainer.step_seconds[2:])

@@ -34,6 +34,7 @@ HEADINGS = {
     "losses": "Losses (`loss:`)",
     "optimisers": "Optimisers (`optimiser:`)",
     "schedules": "Schedules (`schedule:`)",
+    "callbacks": "Callbacks (`callbacks:`)",
 }
 
 
@@ -57,6 +58,8 @@ def reference() -> str:
 
 def options(registry: Registry) -> str:
     """A table of names, what they are, and their options with defaults."""
+    if not registry:
+        return "The core has none: [plugins](plugins.md) bring them."
     rows = ["| name | options | |", "|---|---|---|"]
     for name in registry:
         found = ", ".join(f"`{option(parameter)}`" for parameter in registry.options(name).values())

@@ -1,4 +1,4 @@
-"""What a result depends on besides its configuration: recorded with every run."""
+"""What a result depends on besides its configuration: recorded with every run and certificate."""
 
 from __future__ import annotations
 

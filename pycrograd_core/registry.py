@@ -1,4 +1,4 @@
-"""Named factories: the data sets, layers, models, losses, optimisers and schedules that a configuration can name.
+"""Named factories: the data sets, layers, models, losses, optimisers, schedules and callbacks of a configuration.
 
 A factory is an ordinary function or class. Its keyword parameters, with their annotations and defaults, are the options
 that a configuration may give; the parameters listed in `supplied` are filled in by the run itself (a layer's
@@ -38,19 +38,17 @@ class Registry(Mapping[str, Factory]):
     def __init__(self, kind: str, supplied: Iterable[str] = ()) -> None:
         self.kind = kind
         self.supplied = frozenset(supplied)
+        self.notes: list[str] = []  # reasons why a name may be missing, told with every name that is
         self._factories: dict[str, Factory] = {}
-        self._notes: list[str] = []
-
-    def note(self, trouble: str) -> None:
-        """Keep a reason why a name may be missing, to be told with every name that is."""
-        self._notes.append(trouble)
 
     def missing(self, name: str) -> str:
         """What to say of a name that nothing has: the nearest one, the names there are, and what may have lost it."""
-        return "; ".join([f"there is no {self.kind} {name!r}; {nearest(name, self)}", *self._notes])
+        return "; ".join([f"there is no {self.kind} {name!r}; {nearest(name, self)}", *self.notes])
 
     def register(self, name: str, factory: Factory) -> Factory:
-        """Add a factory. Raises PluginError if the name is taken by another one."""
+        """Add a factory. Raises PluginError if the name is taken by another one, or if it is no factory."""
+        if not isinstance(name, str) or not callable(factory):
+            raise PluginError(f"the {self.kind} {name!r} is {factory!r}, which is no function")
         taken = self._factories.get(name)
         if taken is not None and taken is not factory:
             raise PluginError(

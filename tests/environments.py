@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,9 @@ class Environment:
 
     def install(self, *what):
         """Install folders, requirements or wheels. A folder is built anew, whatever uv keeps of it."""
-        packages = [Path(each).name for each in what if Path(each).is_dir()]
-        fresh = [part for name in packages for part in ("--reinstall-package", name)]
+        projects = [Path(each, "pyproject.toml") for each in what if Path(each).is_dir()]
+        names = [tomllib.loads(project.read_text("utf-8"))["project"]["name"] for project in projects]
+        fresh = [part for name in names for part in ("--reinstall-package", name)]
         self.check("uv", "pip", "install", "--quiet", *fresh, *what)
 
     def run(self, *command, cwd=None, **variables):

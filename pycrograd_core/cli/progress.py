@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pycrograd_core.training import Observer
+from pycrograd_core.training import Callback
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -24,7 +24,7 @@ def display(quiet: bool, stream: TextIO | None = None) -> Display:
     return LiveDisplay(stream) if stream.isatty() else PlainDisplay(stream)
 
 
-class Display(Observer):
+class Display(Callback):
     """Shows nothing. A context manager, so that a live display is gone before anything else is printed.
 
     `notice` goes to stderr when the run is asked to stop.

@@ -87,34 +87,35 @@ def train(
     """
     import json
 
-    from pycrograd_core.errors import CaptureError, CheckpointError
+    from pycrograd_core.errors import CaptureError, CheckpointError, PluginError
     from pycrograd_core.training import Interrupted, TrainingRun
 
     from .progress import display
 
-    observer = display(quiet=as_json)
-    with _signals(observer.notice) as stop:
-        training = TrainingRun(config, out=out, resume=resume, observers=[observer], captured=captured)
+    progress = display(quiet=as_json)
+    with _signals(progress.notice) as stop:
+        training = TrainingRun(config, out=out, resume=resume, callbacks=[progress], captured=captured)
         stop.trainer = training.trainer
         try:
-            with observer:
+            with progress:
                 summary = training.execute()
         except Interrupted:
-            observer.say(f"interrupted; to go on: {resumption(training.folder.path)}")
+            progress.say(f"interrupted; to go on: {resumption(training.folder.path)}")
             raise typer.Exit(INTERRUPTED) from None
         except KeyboardInterrupt:
-            observer.say(f"stopped at once; to go on from the last checkpoint: {resumption(training.folder.path)}")
+            progress.say(f"stopped at once; to go on from the last checkpoint: {resumption(training.folder.path)}")
             raise typer.Exit(INTERRUPTED) from None
         except CaptureError as error:
             raise CaptureError(f"{error}; or let it run as it is written, with --no-capture") from error
-        except CheckpointError as error:
+        except (CheckpointError, PluginError) as error:
             if not (training.folder.path / "config.yaml").exists():
                 raise
-            raise CheckpointError(f"{error}; once that is mended: {resumption(training.folder.path)}") from error
+            advice = f"{error}; once that is mended: {resumption(training.folder.path)}"
+            raise type(error)(advice) from error.__cause__ or error
     if as_json:
         typer.echo(json.dumps(summary))
     else:
-        observer.summarise(summary, training.folder.path)
+        progress.summarise(summary, training.folder.path)
     return summary
 
 

@@ -1,4 +1,4 @@
-"""Components: registered names with options, checked against their factories; and lists of layers."""
+"""Components: registered names with options, checked against their factories; and lists of them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .node import Node, below
 from .schema import Component
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-_MOST_LAYERS = 10_000  # a slip of the finger in `repeat` should not fill the memory
+_MOST = 10_000  # a slip of the finger in `repeat` should not fill the memory
 
 
 def read_component(node: Node, registry: Registry) -> Component:
@@ -61,39 +61,58 @@ def read_layers(node: Node, registry: Registry) -> tuple[Component, ...]:
     """The layers of a list, in order, repetitions written out."""
     if not isinstance(node.value, list) or not node.value:
         raise node.error(f"expected a list of one or more layers, found {show(node.value)}")
-    layers: list[Component] = []
+    return _each(node.value, registry, _layer_or_repetition)
+
+
+def read_callbacks(node: Node, registry: Registry) -> tuple[Component, ...]:
+    """The callbacks of a list, which may be empty, in order."""
+    if not isinstance(node.value, list):
+        raise node.error(f"expected a list of callbacks, found {show(node.value)}")
+    return _each(node.value, registry, lambda item, registry: (_item(item, registry),))
+
+
+def _each(
+    items: list[Node], registry: Registry, read: Callable[[Node, Registry], tuple[Component, ...]]
+) -> tuple[Component, ...]:
+    """The components of all items. Raises ConfigError with the mistakes of all."""
+    components: list[Component] = []
     mistakes: list[ConfigError] = []
-    for item in node.value:
+    for item in items:
         try:
-            layers += _item(item, registry)
+            components += read(item, registry)
         except ConfigError as mistake:
             mistakes.append(mistake)
-        if len(layers) > _MOST_LAYERS:
-            raise item.error(f"expected at most {_MOST_LAYERS} layers in all")
+        if len(components) > _MOST:
+            raise item.error(f"expected at most {_MOST} {registry.kind}s in all")
     if mistakes:
         raise combined(mistakes)
-    return tuple(layers)
+    return tuple(components)
 
 
-def _item(item: Node, registry: Registry) -> tuple[Component, ...]:
-    """One item of a list of layers: `relu`, or `linear: 64`, or `repeat: 3` with its `layers`."""
+def _layer_or_repetition(item: Node, registry: Registry) -> tuple[Component, ...]:
+    """One item of a list of layers: a layer, or `repeat: 3` with its `layers`."""
+    repeated = isinstance(item.value, dict) and item.value.keys() & {"repeat", "layers"}
+    return _repetition(item, registry) if repeated else (_item(item, registry),)
+
+
+def _item(item: Node, registry: Registry) -> Component:
+    """One item of a list: `relu`, or `linear: 64`, or `linear: {out_features: 64, bias: false}`."""
+    kind = registry.kind
     if isinstance(item.value, str):
-        return (_layer(item, replace(item, value=None, path=below(item.path, item.value)), registry),)
+        return _listed(item, replace(item, value=None, path=below(item.path, item.value)), registry)
     if not isinstance(item.value, dict) or not item.value:
-        raise item.error(f"expected a layer: its name, or its name with options; found {show(item.value)}")
-    if item.value.keys() & {"repeat", "layers"}:
-        return _repetition(item, registry)
+        raise item.error(f"expected a {kind}: its name, or its name with options; found {show(item.value)}")
     if "name" in item.value:
-        raise item.error("a layer's name is the key of its options, as in linear: {bias: false}")
+        raise item.error(f"a {kind}'s name is the key of its options, as in NAME: {{OPTION: VALUE}}")
     if len(item.value) > 1:
         first, second, *_ = item.value
         raise item.error(
-            f"expected one layer, found the keys {', '.join(map(repr, item.value))}; "
-            f"options go under the layer's name, as in {first}: {{{second}: …}}",
+            f"expected one {kind}, found the keys {', '.join(map(repr, item.value))}; "
+            f"options go under the {kind}'s name, as in {first}: {{{second}: …}}",
             item.value[second].key,
         )
     [(name, options)] = item.value.items()
-    return (_layer(replace(item, value=name, place=options.key), options, registry),)
+    return _listed(replace(item, value=name, place=options.key), options, registry)
 
 
 def _repetition(item: Node, registry: Registry) -> tuple[Component, ...]:
@@ -104,14 +123,12 @@ def _repetition(item: Node, registry: Registry) -> tuple[Component, ...]:
     values = read_mapping(item, fields)
     times: int = values["repeat"]
     block: tuple[Component, ...] = values["layers"]
-    if times * len(block) > _MOST_LAYERS:
-        raise item.children["repeat"].error(
-            f"expected at most {_MOST_LAYERS} layers in all, found {times * len(block)}"
-        )
+    if times * len(block) > _MOST:
+        raise item.children["repeat"].error(f"expected at most {_MOST} layers in all, found {times * len(block)}")
     return block * times
 
 
-def _layer(name: Node, options: Node, registry: Registry) -> Component:
+def _listed(name: Node, options: Node, registry: Registry) -> Component:
     fields = _options(name, registry)
     if options.value is None:
         options = replace(options, value={})

@@ -31,10 +31,11 @@ def resolved(config: TrainConfig) -> dict[str, Any]:
             "samples": data.samples,
             "validation": data.validation,
         },
-        "model": _component(config.model) if isinstance(config.model, Component) else _layers(config.model),
+        "model": _component(config.model) if isinstance(config.model, Component) else _folded(_items(config.model)),
         "loss": _component(config.loss),
         "optimiser": _component(config.optimiser),
         "schedule": _component(config.schedule),
+        "callbacks": _items(config.callbacks),
         "training": asdict(config.training),
     }
 
@@ -81,9 +82,13 @@ def _options(component: Component) -> dict[str, Any]:
     return options
 
 
-def _layers(layers: tuple[Component, ...]) -> list[Any]:
+def _items(components: tuple[Component, ...]) -> list[Any]:
+    """The components as the items of a list."""
+    return [{each.name: _options(each)} if each.options else each.name for each in components]
+
+
+def _folded(items: list[Any]) -> list[Any]:
     """The layers, blocks that follow themselves folded into `repeat`."""
-    items = [{layer.name: _options(layer)} if layer.options else layer.name for layer in layers]
     folded: list[Any] = []
     start = 0
     while start < len(items):

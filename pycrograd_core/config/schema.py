@@ -23,6 +23,7 @@ class Registries:
     losses: Registry
     optimisers: Registry
     schedules: Registry
+    callbacks: Registry
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class TrainConfig:
     loss: Component
     optimiser: Component
     schedule: Component = Component("constant")
+    callbacks: tuple[Component, ...] = ()
     training: TrainingConfig
     source: Node = field(default=Node({}, "", Place(), Place()), repr=False, compare=False)
 

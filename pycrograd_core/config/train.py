@@ -8,7 +8,7 @@ from functools import partial
 
 from pycrograd_core.registry import Registry, nearest
 
-from .components import read_component, read_layers, read_named
+from .components import read_callbacks, read_component, read_layers, read_named
 from .explain import show
 from .fields import Field, fields_of, read_mapping
 from .node import Node
@@ -30,6 +30,7 @@ def read_train(root: Node, registries: Registries) -> TrainConfig:
         "loss": Field("the loss's name", partial(read_component, registry=registries.losses)),
         "optimiser": Field("the optimiser's name", partial(read_component, registry=registries.optimisers)),
         "schedule": Field("the schedule's name", partial(read_component, registry=registries.schedules)),
+        "callbacks": Field("a list of callbacks", partial(read_callbacks, registry=registries.callbacks), ()),
         "training": Field("a mapping with the keys 'epochs' and 'batch_size'", _training),
     }
     return TrainConfig(

@@ -33,6 +33,9 @@ class Plugin:
     module: Any = None
     failure: BaseException | None = None
 
+    def __str__(self) -> str:
+        return f"the plugin {self.name!r} ({self.distribution})"
+
     @property
     def blocked(self) -> bool:
         """Whether the environment asked for this plugin to be left alone."""
@@ -78,21 +81,29 @@ class Plugins:
                 result = failure
             yield by_name[implementation.plugin_name], result
 
-    def extend(self, hook: str, registry: Registry) -> None:
-        """Register what plugins return from a hook. Those that failed are told to whoever asks for a missing name."""
-        for plugin in self.plugins:
-            if plugin.failure is not None:
-                registry.note(f"the plugin {plugin.name!r} ({plugin.distribution}) is broken: {plugin.failure!r}")
+    def gather(self, hook: str, kind: type) -> tuple[list[tuple[Plugin, Any]], list[str]]:
+        """Plugins with what they returned from a hook, which is to be of a kind; and what is wrong with the others."""
+        returned = []
+        troubles = [f"{plugin} is broken: {plugin.failure!r}" for plugin in self.plugins if plugin.failure is not None]
         for plugin, result in self.call(hook):
-            if not isinstance(result, Mapping):
-                trouble = repr(result) if isinstance(result, BaseException) else f"returned no mapping: {result!r}"
-                registry.note(f"the plugin {plugin.name!r} ({plugin.distribution}) failed in {hook}: {trouble}")
-                continue
-            for name, factory in result.items():
+            if isinstance(result, kind):
+                returned.append((plugin, result))
+            else:
+                failed = isinstance(result, BaseException)
+                trouble = repr(result) if failed else f"returned no {kind.__name__.lower()}: {result!r}"
+                troubles.append(f"{plugin} failed in {hook}: {trouble}")
+        return returned, troubles
+
+    def extend(self, hook: str, registry: Registry) -> None:
+        """Register what plugins return from a hook. What is wrong with others becomes a note of the registry."""
+        returned, troubles = self.gather(hook, Mapping)
+        registry.notes += troubles
+        for _, factories in returned:
+            for name, factory in factories.items():
                 try:
                     registry.register(name, factory)
                 except PluginError as taken:
-                    registry.note(str(taken))
+                    registry.notes.append(str(taken))
 
 
 @cache

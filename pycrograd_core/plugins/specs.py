@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from pycrograd_core.benchmark import Contestant
     from pycrograd_core.capture.program import Program
     from pycrograd_core.matrix import Matrix
+    from pycrograd_core.op import Op
 
 PROJECT = "pycrograd"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -87,6 +89,11 @@ def pycrograd_register_backends() -> list[BackendSpec]:  # type: ignore[empty-bo
 
 
 @hookspec
+def pycrograd_register_ops() -> Sequence[Op]:  # type: ignore[empty-body]
+    """Return ops that `define_op` made, each with samples and a decomposition: `pycrograd check` tries them too."""
+
+
+@hookspec
 def pycrograd_register_datasets() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
     """Return data sets by name: functions of their options (and `seed`) that return a `data.Dataset`."""
 
@@ -114,3 +121,13 @@ def pycrograd_register_optimisers() -> Mapping[str, Callable[..., Any]]:  # type
 @hookspec
 def pycrograd_register_schedules() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
     """Return schedules by name: functions of `total_steps` and their options, each a function step -> factor."""
+
+
+@hookspec
+def pycrograd_register_callbacks() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Return run callbacks by name: functions of `folder` and their options that return a `training.Callback`."""
+
+
+@hookspec
+def pycrograd_register_contestants() -> Mapping[str, Contestant]:  # type: ignore[empty-body]
+    """Return benchmark contestants by name: functions of a `benchmark.Problem` that return their `benchmark.Work`."""

@@ -8,13 +8,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pycrograd_core.data import known_size, load, split, take
-from pycrograd_core.errors import BackendError, ConfigError, DataError
+from pycrograd_core.errors import BackendError, ConfigError, DataError, PluginError
 from pycrograd_core.nn import Module, Sequential
 from pycrograd_core.plugins import candidates, default_backend, get_backend
 from pycrograd_core.plugins.backends import DEFAULT_VARIABLE
 from pycrograd_core.random import RandomStream, use_stream
 
+from .callback import Callback, Configured
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pycrograd_core.config import Component, Registries, TrainConfig
     from pycrograd_core.data import Dataset
     from pycrograd_core.matrix import Matrix
@@ -118,6 +122,11 @@ def build_schedule(config: TrainConfig, registries: Registries) -> Callable[[int
     return lambda total_steps: _made(config.schedule, factory, {"total_steps": total_steps})
 
 
+def build_callbacks(config: TrainConfig, registries: Registries, folder: Path) -> list[Callback]:
+    """The callbacks. Those that take the run's folder are given it."""
+    return [_callback(component, registries.callbacks[component.name], folder) for component in config.callbacks]
+
+
 def fitting_outputs(config: TrainConfig, loss: Loss, size: int, classification: bool) -> int:
     """How many outputs the model needs. A loss that does not fit the data is an error at its line."""
     try:
@@ -126,15 +135,29 @@ def fitting_outputs(config: TrainConfig, loss: Loss, size: int, classification: 
         raise config.loss.place.error(str(error)) from error
 
 
+def _callback(component: Component, factory: Callable[..., Any], folder: Path) -> Callback:
+    callback = _made(component, factory, _wanted(factory, folder=folder))
+    if not isinstance(callback, Callback):
+        raise PluginError(
+            f"the callback {component.name!r} of {factory.__module__} is a {type(callback).__name__}, not a Callback"
+        )
+    return Configured(component.name, callback)
+
+
 def _layers(components: tuple[Component, ...], registries: Registries, width: int) -> Sequential:
     modules: list[Module] = []
     for component in components:
         factory = registries.layers[component.name]
-        supplied = {"in_features": width} if "in_features" in inspect.signature(factory).parameters else {}
-        module = _made(component, factory, supplied)
+        module = _made(component, factory, _wanted(factory, in_features=width))
         modules.append(module)
         width = module.outputs(width)
     return Sequential(*modules)
+
+
+def _wanted(factory: Callable[..., Any], **offered: Any) -> dict[str, Any]:
+    """Of what the run can supply, that which a factory takes."""
+    parameters = inspect.signature(factory).parameters
+    return {name: value for name, value in offered.items() if name in parameters}
 
 
 def _made(component: Component, factory: Callable[..., Any], supplied: dict[str, Any]) -> Any:

@@ -14,9 +14,9 @@ from pycrograd_core.config import dump, load_config, resolved
 from pycrograd_core.errors import CheckpointError, ConfigError
 
 from . import checkpoint
+from .callback import Callback
 from .catalogue import registries
 from .files import FolderLock, remove_partial, write_atomically
-from .trainer import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ def fingerprint(config: TrainConfig, data: Sequence[Dataset | None] = ()) -> str
     return found.hexdigest()
 
 
-class RunFolder(Observer):
+class RunFolder(Callback):
     """Writes a run's files as it goes. Every file is replaced whole, so that a crash leaves a run to resume.
 
     The folder is the run's alone until the lock is released.
@@ -176,7 +176,7 @@ def _decisive(config: TrainConfig) -> dict[str, Any]:
     """What decides a run's numbers. How long it trains is left out: a run may be resumed for longer."""
     decisive = resolved(config)
     decisive["training"] = {k: v for k, v in decisive["training"].items() if k not in ("epochs", "checkpoint_every")}
-    return {key: value for key, value in decisive.items() if key not in ("name", "device", "cache")}
+    return {key: value for key, value in decisive.items() if key not in ("name", "device", "cache", "callbacks")}
 
 
 def _change(before: Any, now: Any, path: str = "") -> str | None:

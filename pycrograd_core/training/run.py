@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycrograd_core.cache import no_cache
+from pycrograd_core.environment import environment
 from pycrograd_core.plugins import use_backend
 
 from . import build
 from .catalogue import registries
-from .environment import environment
 from .folder import RunFolder
-from .trainer import Observer, Trainer
+from .trainer import Trainer
 
 if TYPE_CHECKING:
     from pycrograd_core.config import TrainConfig
+
+    from .callback import Callback
 
 
 class TrainingRun:
@@ -35,7 +37,7 @@ class TrainingRun:
         *,
         out: Path | None = None,
         resume: bool = False,
-        observers: Sequence[Observer] = (),
+        callbacks: Sequence[Callback] = (),
         captured: bool = True,
     ) -> None:
         began = time.perf_counter()
@@ -46,7 +48,7 @@ class TrainingRun:
             self.config = replace(config, backend=self.matrix.backend)
             self.folder = (RunFolder.reopen if resume else RunFolder.create)(out, self.config)
             try:
-                self.trainer = self._trainer(observers, captured)
+                self.trainer = self._trainer(callbacks, captured)
                 self.trainer.began = began
                 if resume:
                     self.folder.resume(self.trainer)
@@ -54,7 +56,7 @@ class TrainingRun:
                 self.folder.abandon()
                 raise
 
-    def _trainer(self, observers: Sequence[Observer], captured: bool) -> Trainer:
+    def _trainer(self, callbacks: Sequence[Callback], captured: bool) -> Trainer:
         config, named = self.config, registries()
         loss = build.build_loss(config, named)
         train, validation = build.load_data(config)
@@ -73,7 +75,7 @@ class TrainingRun:
             seed=config.seed,
             schedule=build.build_schedule(config, named),
             clip_norm=config.training.clip_norm,
-            observers=[self.folder, *observers],
+            callbacks=[self.folder, *callbacks, *build.build_callbacks(config, named, self.folder.path)],
             captured=captured,
         )
 

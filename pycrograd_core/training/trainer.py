@@ -6,6 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pycrograd_core.nn import Module
     from pycrograd_core.optim import Optimiser, Schedule
 
+    from .callback import Callback
     from .losses import Loss
 
 READ_EVERY = 0.2  # seconds between readings of the metrics, at most: each waits for the device
@@ -34,22 +36,6 @@ READ_EVERY = 0.2  # seconds between readings of the metrics, at most: each waits
 
 class Interrupted(Exception):  # noqa: N818  not a failure: the run was asked to stop, and has
     """The run stopped between two batches because it was asked to."""
-
-
-class Observer:
-    """Is told how a run goes. Subclass it and override what is of interest."""
-
-    def started(self, trainer: Trainer) -> None:
-        """The run is about to begin, or to go on."""
-
-    def stepped(self, trainer: Trainer, metrics: dict[str, float]) -> None:
-        """Metrics of the epoch so far were read: `loss`, and `accuracy` where there is one."""
-
-    def epoch_ended(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """An epoch is done; `record` is its line of metrics.jsonl."""
-
-    def stopped(self, trainer: Trainer) -> None:
-        """The run was interrupted between two batches."""
 
 
 @dataclass
@@ -103,7 +89,7 @@ class Trainer:
         seed: int = 0,
         schedule: Callable[[int], Schedule] | None = None,
         clip_norm: float | None = None,
-        observers: Sequence[Observer] = (),
+        callbacks: Sequence[Callback] = (),
         captured: bool = True,
     ) -> None:
         like = optimiser.parameters[0]
@@ -114,7 +100,7 @@ class Trainer:
         self.steps_per_epoch = math.ceil(len(train) / batch_size)
         self.factor = schedule(epochs * self.steps_per_epoch) if schedule else None
         self.base_rate = optimiser.learning_rate
-        self.observers = list(observers)
+        self.callbacks = list(callbacks)
         self.position = Position()
         self.meter = Meter()
         self.history: list[dict[str, Any]] = []
@@ -134,13 +120,15 @@ class Trainer:
         self.model.train()
         if self.position.sums:
             self.meter.sums = dict(self.position.sums)
-        for observer in self.observers:
-            observer.started(self)
-        self.position.planned = self.epochs
-        with np.errstate(all="ignore"):  # what is not finite is an error here, and no news from a backend
-            while self.position.epoch < self.epochs:
-                self._epoch()
-        self.model.eval()
+        with ExitStack() as over:
+            for callback in self.callbacks:
+                callback.started(self)
+                over.callback(callback.ended, self)
+            self.position.planned = self.epochs
+            with np.errstate(all="ignore"):  # what is not finite is an error here, and no news from a backend
+                while self.position.epoch < self.epochs:
+                    self._epoch()
+            self.model.eval()
         return self.history
 
     def elapsed(self) -> float:
@@ -159,8 +147,8 @@ class Trainer:
             self._advance(order)
             if time.perf_counter() - last_told > READ_EVERY:
                 last_told = time.perf_counter()
-                for observer in self.observers:
-                    observer.stepped(self, self.meter.metrics(self.loss.correct is not None))
+                for callback in self.callbacks:
+                    callback.stepped(self, self.meter.metrics(self.loss.correct is not None))
         self._set_rate(self.position.total_steps - 1)  # a run resumed after an epoch's last step has yet to
         record: dict[str, Any] = {
             "epoch": self.position.epoch + 1,
@@ -178,8 +166,8 @@ class Trainer:
         self.meter, self.position.sums = Meter(), {}
         self.history.append(record)
         self.elapsed()
-        for observer in self.observers:
-            observer.epoch_ended(self, record)
+        for callback in self.callbacks:
+            callback.epoch_ended(self, record)
 
     def _advance(self, order: NDArray[Any]) -> None:
         """The next steps of an epoch: as many as there are between two readings."""
@@ -275,8 +263,8 @@ class Trainer:
         self.position.sums = dict(self.meter.sums)
         self.position.seconds = time.perf_counter() - self._epoch_began
         self.elapsed()
-        for observer in self.observers:
-            observer.stopped(self)
+        for callback in self.callbacks:
+            callback.stopped(self)
         raise Interrupted
 
 

@@ -266,6 +266,27 @@ def test_a_broken_backend_shows_its_own_traceback(here, cli, monkeypatch):
     assert told.startswith(f"error: --backend {BACKENDS[0]}: the backend {BACKENDS[0]!r} cannot be loaded: libdevice")
 
 
+def test_a_callback_that_fails_shows_its_own_traceback_and_the_run_goes_on_from_there(here, cli, monkeypatch):
+    from pycrograd_core.training import Callback, callbacks
+
+    class Uploads(Callback):
+        def epoch_ended(self, trainer, record):
+            if record["epoch"] == 2:
+                raise ConnectionError("no network")
+
+    monkeypatch.setitem(callbacks._factories, "uploads", Uploads)
+    ended = cli("run", "tiny.yaml", "--set", "callbacks=[uploads]")
+    assert ended.code == 1
+    *_, raised, told = ended.err[ended.err.index("Traceback") :].splitlines()
+    assert ended.err.count("Traceback") == 1
+    assert raised == "ConnectionError: no network"
+    again = "pycrograd run runs/tiny/config.yaml --out runs/tiny --resume"
+    failed = "the callback 'uploads' failed in epoch_ended: ConnectionError: no network"
+    assert told == f"error: {failed}; once that is mended: {again}"
+    assert cli(*again.split()[1:]).code == 0
+    assert (here / "runs" / "tiny" / "summary.json").exists()
+
+
 def test_a_defect_of_the_program_is_not_hidden(here, cli, monkeypatch):
     from pycrograd_core.training import build
 

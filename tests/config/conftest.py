@@ -112,6 +112,14 @@ def step(every: Size, factor: float = 0.1) -> Any:
     pass
 
 
+def board(folder: Path, logdir: Path | None = None, every: Size = 1) -> Any:
+    pass
+
+
+def clock() -> Any:
+    pass
+
+
 def registry(kind: str, supplied: tuple[str, ...], **factories: Any) -> Registry:
     made = Registry(kind, supplied)
     for name, factory in factories.items():
@@ -128,4 +136,5 @@ def registries() -> Registries:
         losses=registry("loss", (), cross_entropy=cross_entropy),
         optimisers=registry("optimiser", ("parameters",), sgd=sgd, adam=adam),
         schedules=registry("schedule", (), constant=constant, step=step),
+        callbacks=registry("callback", ("folder",), board=board, clock=clock),
     )

@@ -36,6 +36,9 @@ training:
   batch_size: 32
   clip_norm: 1.0
   checkpoint_every: 0
+callbacks:
+  - clock
+  - board: {every: 2}
 """
 
 # what to replace in the valid text, by what; where the mistake then is; what the message says
@@ -55,7 +58,15 @@ MISTAKES = [
     ("seed: 0", "seed: 1_000", 3, 7, "expected a whole number", "found '1_000'"),
     ("seed: 0", "seed: 99999999999999999999", 3, 7, "fits 64 bits"),
     ("seed: 0", "seed: " + "9" * 5000, 3, 7, "fits 64 bits"),
-    ("seed: 0", "sede: 0", 3, 1, "unknown key 'sede'", "did you mean 'seed'?", "Known: backend, cache, data"),
+    (
+        "seed: 0",
+        "sede: 0",
+        3,
+        1,
+        "unknown key 'sede'",
+        "did you mean 'seed'?",
+        "Known: backend, cache, callbacks, data",
+    ),
     ("seed: 0", "? seed\n: - 0", 4, 3, "expected a whole number", "found a list of 1"),
     ("backend: numpy", "backend: 3", 4, 10, "expected text or null", "found 3"),
     ("device: gpu", "device: 0.5", 5, 9, "expected text or a whole number or null", "found 0.5"),
@@ -164,6 +175,17 @@ MISTAKES = [
     ("clip_norm: 1.0", "clip_norm: 0", 26, 14, "expected a number greater than 0 or null, found 0"),
     ("checkpoint_every: 0", "checkpoint_every: -1", 27, 21, "expected a whole number of at least 0, found -1"),
     ("training:\n", "training: 3\nx:\n", 23, 11, "training: expected a mapping with keys such as epochs"),
+    # callbacks
+    ("- clock", "- clok", 29, 5, "there is no callback 'clok'", "did you mean 'clock'?", "Known: board, clock"),
+    ("- clock", "- clock: 3", 29, 12, "clock takes no options, found 3"),
+    ("- clock", "- 3", 29, 5, "expected a callback: its name, or its name with options; found 3"),
+    ("- clock", "- {name: clock}", 29, 5, "a callback's name is the key of its options"),
+    ("- clock", "- {repeat: 2, layers: [clock]}", 29, 17, "expected one callback, found the keys 'repeat', 'layers'"),
+    ("every: 2", "every: 0", 30, 20, "callbacks.1.board.every: expected a whole number greater than 0, found 0"),
+    ("every: 2", "evry: 2", 30, 13, "unknown key 'evry'", "did you mean 'every'?"),
+    ("every: 2", "folder: here", 30, 13, "unknown key 'folder'"),
+    ("callbacks:\n", "callbacks: clock\nx:\n", 28, 12, "callbacks: expected a list of callbacks, found 'clock'"),
+    ("callbacks:\n", "callbacks:\nx:\n", 28, 11, "expected a list of callbacks, found nothing"),
     # YAML
     ("seed: 0", "seed: 0\nseed: 1", 4, 1, "the key 'seed' is given twice, first on line 3"),
     ("bias: false", "bias: false, bias: true", 15, 45, "the key 'bias' is given twice, first on line 15"),

@@ -91,6 +91,17 @@ def test_a_model_can_be_registered(registries):
     assert parse_config(dump(config), "again.yaml", registries) == config
 
 
+def test_callbacks_are_listed_like_layers(registries):
+    assert parse_config(LONGER, "run.yaml", registries).callbacks == ()
+    text = f"{LONGER}callbacks: [clock, clock, board, board: there, board: {{every: 2}}]\n"
+    config = parse_config(text, "run.yaml", registries)
+    options = [{"logdir": None, "every": 1}, {"logdir": Path("there"), "every": 1}, {"logdir": None, "every": 2}]
+    assert config.callbacks == (*[Component("clock")] * 2, *(Component("board", each) for each in options))
+    assert parse_config(dump(config), "again.yaml", registries) == config
+    assert parse_config(LONGER, "run.yaml", registries, ["callbacks=[clock]"]).callbacks == (Component("clock"),)
+    assert parse_config(f"{LONGER}callbacks: []\n", "run.yaml", registries).callbacks == ()
+
+
 def test_an_option_of_the_data_set_that_the_run_has_too_goes_to_both(registries):
     data = parse_config(LONGER.replace("dataset: digits", "dataset: moons"), "run.yaml", registries).data
     assert (data.samples, data.dataset.options) == (100, {"samples": 100, "noise": 0.1})

@@ -18,11 +18,11 @@ LAYERS = [  # each unit of the core, a module or a package, imports from layers 
     {"matrix", "ops"},
     {"host_kernels"},
     {"methods", "plugins"},
-    {"autograd"},
+    {"autograd", "environment"},
     {"tensor"},
     {"config", "data", "nn", "numerical", "optim"},
     {"capture"},
-    {"benchmark", "conformance", "training"},
+    {"benchmark", "conformance", "scaffold", "training"},
     {"cli"},
 ]
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
@@ -174,6 +174,7 @@ STARTS = {
     "import pycrograd_core": HEAVY | PACKAGES | {"typer", "pluggy"},
     "from pycrograd_core import Tensor, nn, ops, optim, no_grad, use_backend": HEAVY | PACKAGES | {"typer"},
     "import pycrograd_core.data, pycrograd_core.cli": HEAVY | PACKAGES | {"typer"},
+    "from pycrograd_core.training import Callback, Loss; from pycrograd_core.benchmark import Work": HEAVY | PACKAGES,
     "from pycrograd_core.plugins import candidates; candidates()": HEAVY | {"typer"},
     "import sys; sys.argv[1:] = ['--help']; from pycrograd_core.cli import main; main()": HEAVY | PACKAGES,
 }

@@ -289,6 +289,8 @@ def test_registries_are_extended_by_plugins(install):
         (raising(OSError("x")), "the plugin 'bad' (bad-dist) failed in pycrograd_register_layers: OSError('x')"),
         (lambda: None, "the plugin 'bad' (bad-dist) failed in pycrograd_register_layers: returned no mapping: None"),
         (lambda: {"taken": lambda: None, "new": made}, "the layer 'taken' is registered twice"),
+        (lambda: {"new": 3}, "the layer 'new' is 3, which is no function"),
+        (lambda: {3: made}, "the layer 3 is <function made at "),
     ],
 )
 def test_a_registration_that_fails_is_told_to_who_asks_for_a_name(hook, trouble, install):

@@ -27,7 +27,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def start(here):
-    """Makes a run of the small configuration: `start("training.epochs=2", out=…, resume=…, observers=…)`."""
+    """Makes a run of the small configuration: `start("training.epochs=2", out=…, resume=…, callbacks=…)`."""
     return lambda *settings, **options: TrainingRun(load_config("tiny.yaml", registries(), settings), **options)
 
 

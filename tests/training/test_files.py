@@ -13,7 +13,7 @@ import pytest
 from places import BACKENDS
 from pycrograd_core.cache import CACHE_VARIABLE, cache_folder
 from pycrograd_core.errors import CheckpointError, ConfigError
-from pycrograd_core.training import Interrupted, Observer, build
+from pycrograd_core.training import Callback, Interrupted, build
 from pycrograd_core.training.files import write_atomically
 from pycrograd_core.training.folder import CONTENTS
 
@@ -21,7 +21,7 @@ RUN = Path("run")
 FULL = os.strerror(errno.ENOSPC)
 
 
-class StopAfter(Observer):
+class StopAfter(Callback):
     def __init__(self, epoch):
         self.epoch = epoch
 
@@ -33,7 +33,7 @@ class StopAfter(Observer):
 def begun(start):
     """A run that was interrupted after its second epoch."""
     with pytest.raises(Interrupted):
-        start(out=RUN, observers=[StopAfter(2)]).execute()
+        start(out=RUN, callbacks=[StopAfter(2)]).execute()
     assert [path.name for path in sorted((RUN / "checkpoints").iterdir())] == [
         "step-00000003.safetensors",
         "step-00000006.safetensors",
@@ -313,7 +313,7 @@ def test_a_run_may_ask_its_backend_to_keep_nothing(start, monkeypatch, chosen, k
     monkeypatch.delenv(CACHE_VARIABLE, raising=False)
     found = []
 
-    class Watching(Observer):
+    class Watching(Callback):
         def epoch_ended(self, trainer, record):
             found.append(cache_folder("a") is not None)
 
@@ -328,7 +328,7 @@ def test_a_run_may_ask_its_backend_to_keep_nothing(start, monkeypatch, chosen, k
 
     for name in ("find_backend", "build_model", "build_optimiser"):
         watched(name)
-    start(f"cache={chosen}", out=RUN, observers=[Watching()]).execute()
+    start(f"cache={chosen}", out=RUN, callbacks=[Watching()]).execute()
     assert set(found) == {kept}
     assert len(found) > 3
     assert cache_folder("a") is not None

@@ -8,7 +8,7 @@ import pytest
 from places import BACKENDS, PLACES
 from pycrograd_core.config import load_config
 from pycrograd_core.errors import ConfigError
-from pycrograd_core.training import Interrupted, Observer, registries, trainer
+from pycrograd_core.training import Callback, Interrupted, registries, trainer
 
 STEPS = 9  # 3 epochs of 3
 
@@ -25,7 +25,7 @@ CASES = {
 }
 
 
-class Stop(Observer):
+class Stop(Callback):
     """Asks the run to stop after a step, or where `epoch` is given, when that epoch is done."""
 
     def __init__(self, step=None, epoch=None):
@@ -43,7 +43,7 @@ class Stop(Observer):
 
 @pytest.fixture
 def every_step(monkeypatch):
-    """Observers are told of every step."""
+    """Callbacks are told of every step."""
     monkeypatch.setattr(trainer, "READ_EVERY", -1)
 
 
@@ -52,7 +52,7 @@ def interrupt(start):
     """Runs until `stop` says so. Returns the trainer."""
 
     def run(*settings, stop, out, resume=False):
-        started = start(*settings, out=out, resume=resume, observers=[stop])
+        started = start(*settings, out=out, resume=resume, callbacks=[stop])
         with pytest.raises(Interrupted):
             started.execute()
         return started.trainer
@@ -117,7 +117,7 @@ def test_how_often_metrics_are_read_changes_nothing(here, start, numbers, monkey
 
 def test_the_trainer_that_was_interrupted_can_go_on_itself(here, start, numbers, every_step):
     start(out=here / "whole").execute()
-    run = start(out=here / "same", observers=[Stop(4)])
+    run = start(out=here / "same", callbacks=[Stop(4)])
     with pytest.raises(Interrupted):
         run.trainer.fit()
     run.trainer.stop_requested = False

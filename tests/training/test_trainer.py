@@ -9,7 +9,7 @@ from places import BACKENDS
 from pycrograd_core import no_grad
 from pycrograd_core.errors import ConfigError, TrainingError
 from pycrograd_core.plugins import get_backend
-from pycrograd_core.training import Observer
+from pycrograd_core.training import Callback
 from pycrograd_core.training.checkpoint import available
 
 RUN = Path("run")
@@ -39,7 +39,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(start, name, settings, message, 
 
 @pytest.mark.parametrize(("part", "name"), [("model", "model.2.bias"), ("optimiser", "optimiser.velocity.3")])
 def test_a_checkpoint_holds_no_number_that_is_not_finite(start, part, name):
-    class Spoil(Observer):
+    class Spoil(Callback):
         def started(self, trainer):
             self.trainer = trainer
             trainer.loss, evaluate = trainer.loss, trainer.evaluate
@@ -55,11 +55,11 @@ def test_a_checkpoint_holds_no_number_that_is_not_finite(start, part, name):
             trainer.evaluate = spoiling
 
     with pytest.raises(TrainingError, match=f"^{name} is not finite after epoch 2, step 0; .* was kept: {ADVICE}$"):
-        start("optimiser.momentum=0.9", out=RUN, observers=[Spoil()]).execute()
+        start("optimiser.momentum=0.9", out=RUN, callbacks=[Spoil()]).execute()
     assert [path.name for path in available(RUN / "checkpoints")] == ["step-00000003.safetensors"]
 
 
-class Fails(Observer):
+class Fails(Callback):
     """Raises in one of its methods, in the second epoch where there is a choice."""
 
     def __init__(self, method):
@@ -78,12 +78,12 @@ def test_what_was_done_before_an_error_is_kept(start, numbers, monkeypatch, meth
     start(out=Path("whole")).execute()
     monkeypatch.setattr(trainer, "READ_EVERY", -1)
 
-    class Stops(Observer):
+    class Stops(Callback):
         def stepped(self, trainer, metrics):
             trainer.stop_requested = method == "stopped" and trainer.position.total_steps == 5
 
     with pytest.raises(ZeroDivisionError, match=method):
-        start(out=RUN, observers=[Stops(), Fails(method)]).execute()
+        start(out=RUN, callbacks=[Stops(), Fails(method)]).execute()
     records = [json.loads(line) for line in (RUN / "metrics.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in records] == list(range(1, epochs + 1))
     run = start(out=RUN, resume=True)
