@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import backends, doctor, graph, inspect, run, seed_commands, tune
+from . import backends, check, doctor, graph, inspect, new_backend, run, seed_commands, tune
 
 app = typer.Typer(
     name="pycrograd",
@@ -33,7 +33,9 @@ def options(
 
 app.command("run")(run.run)
 app.command("backends")(backends.backends)
+app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
+app.command("new-backend")(new_backend.new_backend)
 app.command("inspect")(inspect.inspect)
 app.command("graph")(graph.graph)
 app.command("tune")(tune.tune)

@@ -69,12 +69,10 @@ class Expectations:
         return [each.key for each in self.every if not any(matches(each.checks, name) for name in names)]
 
 
-def expectations(candidate: Candidate, device: str, override: str | Path | None = None) -> Expectations:
-    """What is expected to fail of a backend on a device, by its own file or by another. Raises ConfigError."""
-    file = _beside(candidate.plugin.module) if override is None else Path(override)
-    if file is None or (override is None and not file.is_file()):
-        return Expectations()
-    return Expectations(_read(file), device, str(file))
+def expectations(candidate: Candidate, device: str) -> Expectations:
+    """What is expected to fail of a backend on a device, by its own file. Raises ConfigError if that is none."""
+    file = _beside(candidate.plugin.module)
+    return Expectations(_read(file), device, str(file)) if file is not None and file.is_file() else Expectations()
 
 
 def _beside(plugin: Any) -> Traversable | None:

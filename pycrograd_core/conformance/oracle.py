@@ -45,10 +45,11 @@ class Oracle(HostKernels):
 def _kernel(op: Op) -> Any:
     formula = REFERENCE[op.name]
 
-    def kernel(*inputs: Oracle, out: Oracle | None = None, **params: Any) -> Oracle:
+    def kernel(*given: Any, out: Oracle | None = None, **params: Any) -> Oracle:
+        inputs = [x for x in given if isinstance(x, Oracle)]
         dtype = op.dtype_of(inputs, params)
         with np.errstate(all="ignore"):
-            values = np.array(formula(*(x.array for x in inputs), **params), dtype, order="C")
+            values = np.array(formula(*(x.array for x in inputs), *given[len(inputs) :], **params), dtype, order="C")
         return Oracle(values, dtype)
 
     kernel.__name__ = op.name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pycrograd_core.errors import OptionError
@@ -25,20 +25,12 @@ class Selection:
     tiers: Sequence[str] = ()
     only: str | None = None
 
-    @property
-    def partial(self) -> bool:
-        """Whether anything may be left out."""
-        return bool(self.tiers) or self.only is not None
-
-    def check_tiers(self, known: Iterable[str]) -> None:
-        """Raise OptionError if there is no such tier."""
-        names = list(known)
-        for tier in self.tiers:
-            if tier not in names:
-                raise OptionError(f"there is no tier {tier!r}; {nearest(tier, names)}")
-
     def of(self, checks: Sequence[Check]) -> list[Check]:
-        """The checks that are meant. Raises OptionError if the pattern is of none."""
+        """The checks that are meant. Raises OptionError for a tier that there is not, or a pattern of no check."""
+        known = dict.fromkeys(check.tier for check in checks)
+        for tier in self.tiers:
+            if tier not in known:
+                raise OptionError(f"there is no tier {tier!r}; {nearest(tier, known)}")
         within = [check for check in checks if not self.tiers or check.tier in self.tiers]
         chosen = [check for check in within if self.only is None or matches(self.only, check.id)]
         if self.only is not None and not chosen:

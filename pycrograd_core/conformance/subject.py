@@ -62,9 +62,10 @@ class Subject:
         ]
 
     def matrices(self, op: Op, arrays: Sequence[Any], dtype: str) -> list[Matrix]:
-        """The inputs of an op as matrices. Arrays of int32 stay so."""
+        """The inputs of an op as matrices. Arrays of int32 stay so; an array that is there twice is one matrix."""
         kinds = [INDEX_DTYPE if i in op.indices or x.dtype == np.int32 else dtype for i, x in enumerate(arrays)]
-        return [self.tensor(x, kind).value for x, kind in zip(arrays, kinds, strict=True)]
+        made = {id(x): self.tensor(x, kind).value for x, kind in zip(arrays, kinds, strict=True)}
+        return [made[id(x)] for x in arrays]
 
     def host(self, value: Any) -> NDArray[Any]:
         """The values of a matrix or a tensor."""

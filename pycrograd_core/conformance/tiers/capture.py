@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from pycrograd_core import ops
 from pycrograd_core.autograd import no_grad
 from pycrograd_core.capture.captured import Captured, capture
 from pycrograd_core.conformance.check import Check, Evidence
@@ -18,6 +19,7 @@ from pycrograd_core.conformance.random_steps import RandomStep
 from pycrograd_core.conformance.subject import Subject
 from pycrograd_core.errors import ConformanceError
 from pycrograd_core.random import seed
+from pycrograd_core.tensor import Tensor
 
 CALLS = 5  # a step is traced, confirmed, and then replayed in the ways that calls are
 TOLERANCE = {"float32": 2e-5, "float64": 1e-11}
@@ -45,22 +47,24 @@ def _alike(found: Any, expected: Any, dtype: str, exact: bool, case: str) -> flo
 
 
 def _random(subject: Subject, numbers: range, dtype: str) -> Evidence:
-    """Random steps, call by call from the same state."""
+    """Random steps, call by call from the same state. What was returned is looked at after the last call."""
     error, exact = 0.0, "exact_capture" in subject.capabilities
     for number in numbers:
+        held = []
         eager, other = RandomStep(number, subject, dtype), RandomStep(number, subject, dtype)
         step = capture(other.step)
         for call in range(CALLS):
             case = f"random step {number}, call {call}"
             wanted, found = eager.step(*eager.arguments(call)), step(*other.arguments(call))
             pairs = [(found[0], wanted[0]), (found[2], wanted[2]), *zip(found[1], wanted[1], strict=True)]
-            error = max(error, *(_alike(x.numpy(), y.numpy(), dtype, exact, case) for x, y in pairs))
+            held += [(x, y, case) for x, y in pairs]
             for x, y in zip(other.state(), eager.state(), strict=True):
                 error = max(error, _alike(x, y, dtype, exact, f"{case}, what it writes to"))
             if dtype == "float32":  # each call is compared from the same state
                 for tensor, values in zip(other.tensors(), eager.state(), strict=True):
                     with no_grad():
                         tensor.assign(values)
+        error = max(error, *(_alike(x.numpy(), y.numpy(), dtype, exact, case) for x, y, case in held))
         _one_program(step, f"random step {number}")
     return Evidence(len(numbers) * CALLS, error, TOLERANCE[dtype])
 
@@ -134,10 +138,87 @@ def _changed_outside(subject: Subject, dtype: str) -> Evidence:
     return Evidence(8, error, TOLERANCE[dtype])
 
 
+# Steps that write where they read. `a` and `b` are states, `x` an argument, `number` is another in each of two twins.
+
+Results = tuple[Tensor, ...]
+
+
+def _places_changed(a: Tensor, b: Tensor, x: Tensor, number: float) -> Results:
+    before = a.reshape(*a.shape)
+    a.assign(b)
+    b.assign(before)
+    return a + x, b * number
+
+
+def _one_after_the_other(a: Tensor, b: Tensor, x: Tensor, number: float) -> Results:
+    a.assign(b)
+    b.assign(b + x * number)
+    return a - x, b + x
+
+
+def _old_and_new(a: Tensor, b: Tensor, x: Tensor, number: float) -> Results:
+    old, sum_before = a.T.T, a.sum(axis=0)
+    a.assign(a * 0.5 + x)
+    return old, ops.clip(a, low=-number, high=number), sum_before, old - a
+
+
+def _argument_written(a: Tensor, b: Tensor, x: Tensor, number: float) -> Results:
+    before = x.reshape(*x.shape)
+    x.assign(x * number + a)
+    return before, before + b, x.T
+
+
+def _returned_twice(a: Tensor, b: Tensor, x: Tensor, number: float) -> Results:
+    y = ops.accumulate(a, x, decay=0.5, weight=number)
+    b.assign(y)
+    return y, y, y[: int(number)]
+
+
+WRITING = (_places_changed, _one_after_the_other, _old_and_new, _argument_written, _returned_twice)
+
+
+class _Twin:
+    """A step with states of its own, and the number that it was written with."""
+
+    def __init__(self, subject: Subject, dtype: str, function: Callable[..., Results], number: float) -> None:
+        self.subject, self.dtype, self.function, self.number = subject, dtype, function, number
+        self.states = [subject.tensor(np.arange(6.0).reshape(2, 3) * each + number, dtype) for each in (1.0, -0.5)]
+
+    def step(self, x: Tensor) -> Results:
+        return self.function(*self.states, x, self.number)
+
+    def argument(self, call: int) -> Tensor:
+        return self.subject.tensor(np.linspace(-1, 1, 6).reshape(2, 3) * (call + 1), self.dtype)
+
+
+def _writes(subject: Subject, function: Callable[..., Results], dtype: str) -> Evidence:
+    """Two steps that differ in a number, in turns. What was returned is looked at after the last call."""
+    eager, others = ([_Twin(subject, dtype, function, number) for number in (1.0, 2.0)] for _ in range(2))
+    steps, exact, error = [capture(other.step) for other in others], "exact_capture" in subject.capabilities, 0.0
+    name = _name(function)
+    held = []
+    for call in range(CALLS):
+        for one, other, step in zip(eager, others, steps, strict=True):
+            case = f"{name}: call {call} of the step with {one.number:g}"
+            given, taken = one.argument(call), other.argument(call)
+            wanted, found = one.step(given), step(taken)
+            held += [(x, y, case) for x, y in zip(found, wanted, strict=True)]
+            for x, y in zip((*other.states, taken), (*one.states, given), strict=True):
+                error = max(error, _alike(x.numpy(), y.numpy(), dtype, exact, f"{case}, what it writes to"))
+    error = max(error, *(_alike(x.numpy(), y.numpy(), dtype, exact, case) for x, y, case in held))
+    return Evidence(2 * CALLS, error, TOLERANCE[dtype])
+
+
+def _name(function: Callable[..., Results]) -> str:
+    return function.__name__.strip("_").replace("_", " ")
+
+
 def checks(subject: Subject) -> Iterator[Check]:
-    """Random steps, networks called and scanned; fewer of them where compiling is costly, and those in float32."""
+    """Steps that write, random steps, networks called and scanned; fewer, in float32, where compiling is costly."""
     costly = _costly(subject)
     for dtype in ("float32",) if costly else subject.dtypes:
+        for function in WRITING:
+            yield _check(_name(function), dtype, partial(_writes, subject, function, dtype))
         for first in range(0, GRAPHS, 50):
             numbers = range(first, first + 50, 25 if costly else 5)
             yield _check(f"random steps from {first}", dtype, partial(_random, subject, numbers, dtype))

@@ -21,7 +21,7 @@ TIMES = 4
 LARGE = (130, 259, 64)  # so much that a parallel kernel divides it
 
 
-def _op(subject: Subject, op: Op) -> Evidence:
+def _op(subject: Subject, op: Op, dtype: str) -> Evidence:
     """The same bits each time, from matrices that are made anew."""
     samples = [*op.samples, *resized(op, LARGE)]
     for sample in samples:
@@ -29,7 +29,7 @@ def _op(subject: Subject, op: Op) -> Evidence:
         found = []
         for _ in range(TIMES):
             with np.errstate(all="ignore"):
-                inputs = subject.matrices(op, arrays, "float32")
+                inputs = subject.matrices(op, arrays, dtype)
                 found.append(subject.host(subject.matrix.kernels[op](*inputs, **sample.params)))
         for again in found[1:]:
             same(again, found[0], case)
@@ -53,7 +53,8 @@ def _training(subject: Subject, captured: bool) -> Evidence:
 def checks(subject: Subject) -> Iterator[Check]:
     """Each op that has a kernel, and a training, eagerly and captured."""
     for op in (*subject.kernels, *subject.overrides):
-        yield Check("determinism", op.name, partial(_op, subject, op), op=op.name, dtype="float32", needs=CAPABILITY)
+        for dtype in subject.dtypes:
+            run = partial(_op, subject, op, dtype)
+            yield Check("determinism", f"{op.name} {dtype}", run, op=op.name, dtype=dtype, needs=CAPABILITY)
     for way in ("eager", "captured"):
-        run = partial(_training, subject, captured=way == "captured")
-        yield Check("determinism", f"training {way}", run, needs=CAPABILITY)
+        yield Check("determinism", f"training {way}", partial(_training, subject, way == "captured"), needs=CAPABILITY)

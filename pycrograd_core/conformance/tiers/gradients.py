@@ -1,9 +1,12 @@
-"""Every op and its gradients against the same rules on exact kernels, in float64."""
+"""Every op and its gradients against the same rules on exact kernels, in float64.
+
+A rule that is wrong itself would be so on both; so it is first held against central differences, which have no rule.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,8 @@ from pycrograd_core.conformance.check import Check, Evidence
 from pycrograd_core.conformance.measure import whole
 from pycrograd_core.conformance.oracle import Oracle
 from pycrograd_core.conformance.subject import Subject
+from pycrograd_core.errors import ConformanceError, GradcheckError
+from pycrograd_core.numerical import gradcheck
 from pycrograd_core.op import Op
 from pycrograd_core.ops import TABLE
 from pycrograd_core.ops.samples import Sample
@@ -29,11 +34,33 @@ def tolerance(op: Op, dtype: str) -> float:
     return op.tolerance if dtype == "float32" else EXACT
 
 
+def slopes_of(op: Op, count: int) -> list[int]:
+    """The positions of the inputs that have a gradient."""
+    floats = [position for position in range(count) if position not in op.indices]
+    return [i for i in floats if op.gradients is None or op.rule(i)] if op.differentiable else []
+
+
+@cache
+def check_rule(op: Op) -> None:
+    """Raise ConformanceError if an op's own gradient rule is wrong: that is no backend's fault."""
+    for sample in op.samples:
+        arrays = drawn(op, sample)
+        slopes = slopes_of(op, len(arrays))
+        inputs = ORACLE.tensors(op, arrays, "float64", slopes)
+        try:
+            if slopes:
+                gradcheck(partial(op, **sample.params), inputs)
+        except GradcheckError as error:
+            case = f"{op.name}({described(sample)})"
+            raise ConformanceError(
+                f"the op's own gradient rule is wrong, on exact kernels too: {case}: {error}"
+            ) from None
+
+
 def evaluated(subject: Subject, op: Op, sample: Sample, dtype: str) -> tuple[Any, list[Any]]:
     """The value of an op on a sample, and the gradient of each input that has one, weighted by fixed numbers."""
     arrays = drawn(op, sample)
-    floats = [position for position in range(len(arrays)) if position not in op.indices]
-    slopes = [i for i in floats if op.gradients is None or op.rule(i)] if op.differentiable else []
+    slopes = slopes_of(op, len(arrays))
     with subject.use(), np.errstate(all="ignore"):
         inputs = subject.tensors(op, arrays, dtype, slopes)
         y = op(*inputs, **sample.params)
@@ -45,6 +72,7 @@ def evaluated(subject: Subject, op: Op, sample: Sample, dtype: str) -> tuple[Any
 
 
 def _op(subject: Subject, op: Op, dtype: str) -> Evidence:
+    check_rule(op)
     error, count, limit = 0.0, 0, tolerance(op, dtype)
     for sample in (*op.samples, *(each for extents in SIZES for each in resized(op, extents))):
         case = f"{op.name}({described(sample)})"

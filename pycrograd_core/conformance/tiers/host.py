@@ -12,11 +12,14 @@ import numpy as np
 
 from pycrograd_core.conformance.check import Check, Evidence
 from pycrograd_core.conformance.measure import same
+from pycrograd_core.conformance.memory import OVERWRITES
 from pycrograd_core.conformance.subject import Subject
 from pycrograd_core.errors import ConformanceError
 from pycrograd_core.matrix import FORMATS, Matrix
 from pycrograd_core.op import INDEX_DTYPE
+from pycrograd_core.tensor import Tensor
 
+SHARES = "host_memory"
 SHAPES = ((1, 1), (1, 7), (7, 1), (3, 5), (16, 16), (33, 31), (1, 4097), (4097, 1), (0, 3), (3, 0), (0, 0))
 
 
@@ -93,6 +96,7 @@ def _buffers(subject: Subject, dtype: str) -> Evidence:
         "a read-only array": lambda: _read_only(values),
         "a memoryview": lambda: memoryview(values.copy()),
         "an array.array": lambda: array(FORMATS[dtype], values.reshape(-1).tolist()),
+        "an array at an odd address": lambda: _misaligned(values),
     }
     for name, make in kinds.items():
         matrix = subject.matrix.from_host(make(), 3, 4, dtype)
@@ -104,6 +108,14 @@ def _read_only(values: Any) -> Any:
     frozen = values.copy()
     frozen.flags.writeable = False
     return frozen
+
+
+def _misaligned(values: Any) -> Any:
+    """As data are that lie somewhere in a file."""
+    block = np.empty(values.nbytes + 1, "uint8")
+    found = block[1:].view(values.dtype).reshape(values.shape)
+    found[:] = values
+    return found
 
 
 def _layouts(subject: Subject, dtype: str) -> Evidence:
@@ -127,25 +139,55 @@ def _layouts(subject: Subject, dtype: str) -> Evidence:
 
 def _apart(subject: Subject, dtype: str) -> Evidence:
     """The caller may overwrite what it gave; a reader keeps what it read; `assign` copies."""
-    values, others = numbers((33, 5), dtype), numbers((33, 6), dtype)[:, 1:]
-    given = values.copy()
-    matrix = subject.matrix.from_host(given, 33, 5, dtype)
-    given[:] = 0
-    same(_read(matrix, dtype), values, "a matrix, after the buffer that it was made from was overwritten")
-    tensor = subject.tensor(values, dtype)
-    copied = tensor.numpy()
-    copied[:] = 0
-    same(subject.host(tensor), values, "a tensor, after what numpy() returned was overwritten")
-    source = _made(subject, others, dtype)
-    read = tensor.numpy()
-    if matrix.assign(source) is not None:
-        raise ConformanceError("assign() must return nothing")
-    same(read, values, "what was read before assign()")
-    same(_read(matrix, dtype), others, "a matrix after assign()")
-    source.assign(_made(subject, values, dtype))
-    same(_read(matrix, dtype), others, "a matrix, after the source of its assign() was overwritten")
-    same(_read(source, dtype), values, "that source")
-    return Evidence(5)
+    for shape in ((33, 5), (600, 500)):
+        rows, cols = shape
+        values, others = numbers(shape, dtype), numbers((rows, cols + 1), dtype)[:, 1:]
+        given = values.copy()
+        matrix = subject.matrix.from_host(given, rows, cols, dtype)
+        given[:] = 0
+        same(_read(matrix, dtype), values, "a matrix, after the buffer that it was made from was overwritten")
+        tensor = subject.tensor(values, dtype)
+        copied = tensor.numpy()
+        copied[:] = 0
+        same(subject.host(tensor), values, "a tensor, after what numpy() returned was overwritten")
+        source = _made(subject, others, dtype)
+        read = tensor.numpy()
+        if matrix.assign(source) is not None:
+            raise ConformanceError("assign() must return nothing")
+        same(read, values, "what was read before assign()")
+        same(_read(matrix, dtype), others, "a matrix after assign()")
+        for way, overwrite in OVERWRITES.items():
+            overwrite(subject, source, values)
+            same(_read(matrix, dtype), others, f"a matrix, after the source of its assign() was {way}")
+    return Evidence(2)
+
+
+def _two(subject: Subject, dtype: str) -> Evidence:
+    """Matrices of equal values are two, each with memory of its own."""
+    values, others = np.full((3, 4), 2, dtype), numbers((3, 4), dtype)
+    makers: dict[str, Callable[[], Matrix]] = {
+        "from_host": lambda: _made(subject, values, dtype),
+        "from_owned": lambda: subject.matrix.from_owned(values.copy(), 3, 4, dtype),
+        "full": lambda: subject.matrix.full(3, 4, 2, dtype),
+    }
+    for name, make in makers.items():
+        for way, overwrite in OVERWRITES.items():
+            one, other = make(), make()
+            overwrite(subject, one, others)
+            same(_read(other, dtype), values, f"one of two matrices by {name}, after the other was {way}")
+            same(_read(make(), dtype), values, f"a matrix by {name}, after an equal one was {way}")
+    return Evidence(len(makers) * len(OVERWRITES))
+
+
+def _shared(subject: Subject, dtype: str) -> Evidence:
+    """What `to_host` gave shows what is written to the matrix afterwards, as the capability promises."""
+    values, others = numbers((3, 4), dtype), numbers((3, 5), dtype)[:, 1:]
+    matrix = _made(subject, values, dtype)
+    seen = np.frombuffer(matrix.to_host(), dtype).reshape(3, 4)
+    matrix.assign(_made(subject, others, dtype))
+    subject.matrix.synchronize()
+    same(seen, others, f"what to_host() gave, after assign(), with the capability {SHARES}")
+    return Evidence(1)
 
 
 def _owned(subject: Subject, dtype: str) -> Evidence:
@@ -173,25 +215,38 @@ def _finished(subject: Subject, dtype: str) -> Evidence:
     size, steps = 64, 20  # a power of two, so that the sums are exact
     x = subject.tensor(np.full((size, size), 1.0), dtype)
     share = subject.tensor(np.full((size, size), 1.0 / size), dtype)
-    for _ in range(2):
+
+    def worked() -> Tensor:
         y = x
         for _ in range(steps):
             y = y @ share + x
-        same(subject.host(y), np.full((size, size), steps + 1.0, dtype), f"{steps} products and sums, read at once")
+        return y
+
+    expected, zeros = np.full((size, size), steps + 1.0, dtype), _made(subject, np.zeros((size, size), dtype), dtype)
+    same(subject.host(worked()), expected, f"{steps} products and sums, read at once")
+    same(subject.host(worked() @ share), expected, f"{steps} products and sums and a product, read at once")
     subject.matrix.synchronize()
-    target = subject.tensor(np.zeros((size, size)), dtype).value
-    target.assign((y @ share).value)
-    same(subject.host(target), np.full((size, size), steps + 1.0, dtype), "a product, assigned and read at once")
-    return Evidence(3)
+    target = _made(subject, np.zeros((size, size), dtype), dtype)
+    target.assign((worked() @ share).value)
+    same(subject.host(target), expected, "a product, assigned and read at once")
+    y = worked()
+    product = y @ share
+    y.value.assign(zeros)
+    same(subject.host(product), expected, "a product, one of whose operands was overwritten at once")
+    product = worked() @ share
+    product.value.assign(zeros)
+    same(subject.host(product), subject.host(zeros), "a product that was overwritten at once")
+    return Evidence(5)
 
 
 def checks(subject: Subject) -> Iterator[Check]:
     """Round trips, buffers, layouts and independence, in each dtype and with indices."""
     for dtype in (*subject.dtypes, INDEX_DTYPE):
         for name, run in (
-            ("round trip", _round_trip), ("buffers", _buffers), ("layouts", _layouts), ("apart", _apart),
+            ("round trip", _round_trip), ("buffers", _buffers), ("layouts", _layouts), ("apart", _apart), ("two", _two),
             ("owned", _owned), ("full", _full),
         ):  # fmt: skip
             yield Check("host", f"{name} {dtype}", partial(run, subject, dtype), dtype=dtype)
+        yield Check("host", f"shared {dtype}", partial(_shared, subject, dtype), dtype=dtype, needs=SHARES)
     for dtype in subject.dtypes:
         yield Check("host", f"finished {dtype}", partial(_finished, subject, dtype), dtype=dtype)

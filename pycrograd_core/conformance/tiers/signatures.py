@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from pycrograd_core.conformance.calls import described, fresh
 from pycrograd_core.conformance.check import Check, Evidence
 from pycrograd_core.conformance.subject import Subject
 from pycrograd_core.errors import ConformanceError
@@ -14,8 +15,7 @@ from pycrograd_core.matrix import CAPABILITIES, Matrix
 from pycrograd_core.op import Op
 from pycrograd_core.registry import nearest
 
-_ATTRIBUTES = ("shape", "dtype", "limits", "written")
-
+ATTRIBUTES = ("shape", "dtype", "limits", "written")
 
 # How the core calls what is no op.
 CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
@@ -38,12 +38,33 @@ def _host_method(subject: Subject, name: str) -> Evidence:
 
 
 def _kernel(subject: Subject, op: Op) -> Evidence:
-    """A kernel can be called as the op is: with its operands, its parameters by name and, if the op takes it, `out`."""
+    """A kernel can be called as the op is: with its operands, its parameters by name and, if the op takes it, `out`.
+
+    Parameters of the contract's own kernels may come without their names. One that need not be given means the same
+    when it is not.
+    """
     for sample in op.samples:
         _binds(subject, op.name, sample.inputs, sample.params)
+        named = [*inspect.signature(getattr(Matrix, op.name, op)).parameters.values()][len(sample.inputs) :]
+        unnamed = [sample.params[each.name] for each in named if each.kind is each.POSITIONAL_OR_KEYWORD]
+        _binds(subject, op.name, (*sample.inputs, *unnamed), {} if unnamed else sample.params)
         if op.takes_out:
             _binds(subject, op.name, sample.inputs, {**sample.params, "out": None})
+    mine = inspect.signature(getattr(subject.matrix, op.name)).parameters
+    for name, default in _defaults(op).items():
+        if name in mine and mine[name].default != default:
+            raise ConformanceError(
+                f"{op.name}: the default of {name} is {mine[name].default!r}, it should be {default!r}"
+            )
     return Evidence(len(op.samples))
+
+
+def _defaults(op: Op) -> dict[str, Any]:
+    """The parameters that callers may leave out, and what they are then."""
+    source = op.decomposition or getattr(Matrix, op.name, None) or op.shape
+    assert source is not None
+    parameters = inspect.signature(source).parameters.values()
+    return {each.name: each.default for each in parameters if each.default is not each.empty}
 
 
 def _binds(subject: Subject, name: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> None:
@@ -79,15 +100,11 @@ def _attributes(subject: Subject, dtype: str) -> Evidence:
     matrix = subject.matrix
     made = [matrix.full(2, 3, 1.5, dtype), subject.tensor([[1.0, 2.0]], dtype).value]
     for x in [*made, made[0].transpose(), made[0].sum(None), made[0].exp()]:
-        for name in _ATTRIBUTES:
+        for name in ATTRIBUTES:
             if not hasattr(x, name):
                 raise ConformanceError(f"a new matrix has no attribute {name!r}: call super().__init__(shape, dtype)")
-        if not (isinstance(x.shape, tuple) and len(x.shape) == 2 and all(type(n) is int for n in x.shape)):
-            raise ConformanceError(f"the shape of a matrix is {x.shape!r}; it should be two Python integers")
-        if x.dtype != dtype or type(x.dtype) is not str:
-            raise ConformanceError(f"the dtype of a matrix is {x.dtype!r}; it should be {dtype!r}")
-        if x.written != 0 or x.limits is not None:
-            raise ConformanceError("a new matrix must have written = 0 and limits = None")
+        described(x, dtype, "attributes")
+        fresh(x, "attributes")
     return Evidence(len(made) + 3)
 
 

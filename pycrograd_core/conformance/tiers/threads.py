@@ -12,11 +12,13 @@ import numpy as np
 
 from pycrograd_core import ops
 from pycrograd_core.capture.captured import capture
+from pycrograd_core.conformance.cases import described, drawn, resized
 from pycrograd_core.conformance.check import Check, Evidence
 from pycrograd_core.conformance.measure import same, whole
 from pycrograd_core.conformance.networks import Training, batches
 from pycrograd_core.conformance.subject import Subject
 from pycrograd_core.errors import ConformanceError
+from pycrograd_core.op import Op
 from pycrograd_core.tensor import Tensor
 
 THREADS, TIMES = 4, 40
@@ -48,6 +50,31 @@ def _together(work: Callable[[int], None]) -> None:
         raise failures[0]
 
 
+def _op(subject: Subject, op: Op, dtype: str) -> Evidence:
+    """One kernel in all threads at a time, each with operands of its own."""
+    sample = next(resized(op, (33, 17)), op.samples[0])
+    kernel, case = subject.matrix.kernels[op], f"{op.name}({described(sample)})"
+    inputs = [subject.matrices(op, drawn(op, sample, number), dtype) for number in range(THREADS)]
+    with np.errstate(all="ignore"):
+        expected = [subject.host(kernel(*each, **sample.params)) for each in inputs]
+
+    def work(number: int) -> None:
+        with np.errstate(all="ignore"):  # of this thread
+            for _ in range(TIMES):
+                found = subject.host(kernel(*inputs[number], **sample.params))
+                _alike(subject, found, expected[number], f"{case} in thread {number}")
+
+    _together(work)
+    return Evidence(THREADS * TIMES)
+
+
+def _alike(subject: Subject, found: Any, expected: Any, case: str) -> None:
+    if "deterministic" in subject.capabilities:
+        same(found, expected, case)
+    else:
+        whole(found.astype("float64"), expected.astype("float64"), 1e-5, case)
+
+
 def _chain(x: Tensor, shared: Tensor) -> list[Tensor]:
     """Every kind of kernel, one after the other."""
     y = (x @ shared).tanh() + x.exp() * 0.25
@@ -62,16 +89,11 @@ def _kernels(subject: Subject, size: int, dtype: str) -> Evidence:
     inputs = [subject.tensor(numbers.uniform(-1, 1, (size, size)).astype("float32"), dtype) for _ in range(THREADS)]
     shared = subject.tensor(numbers.uniform(-1, 1, (size, size)).astype("float32"), dtype)
     expected = [[y.numpy() for y in _chain(x, shared)] for x in inputs]
-    exact = "deterministic" in subject.capabilities
 
     def work(number: int) -> None:
         for _ in range(TIMES):
             for place, (found, wanted) in enumerate(zip(_chain(inputs[number], shared), expected[number], strict=True)):
-                case = f"result {place} of thread {number}, {size}×{size}"
-                if exact:
-                    same(found.numpy(), wanted, case)
-                else:
-                    whole(found.numpy().astype("float64"), wanted.astype("float64"), 1e-5, case)
+                _alike(subject, found.numpy(), wanted, f"result {place} of thread {number}, {size}×{size}")
 
     with subject.use():
         _together(work)
@@ -129,8 +151,11 @@ def _captured(subject: Subject) -> Evidence:
 
 
 def checks(subject: Subject) -> Iterator[Check]:
-    """Kernels on small and larger matrices, the way to the host, gradients, captured steps."""
+    """Each kernel, all kinds of kernels one after the other, the way to the host, gradients, captured steps."""
     for dtype in subject.dtypes:
+        for op in (*subject.kernels, *subject.overrides):
+            run = partial(_op, subject, op, dtype)
+            yield Check("threads", f"{op.name} {dtype}", run, op=op.name, dtype=dtype)
         for size in (3, 8, 33):
             run = partial(_kernels, subject, size, dtype)
             yield Check("threads", f"kernels {size}×{size} {dtype}", run, dtype=dtype)

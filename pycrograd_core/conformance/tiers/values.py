@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import product
-from math import inf, nan
+from math import inf, log, nan
 from typing import Any
 
 import numpy as np
 
 from pycrograd_core.conformance.check import Check, Evidence
-from pycrograd_core.conformance.measure import element_errors, same, worst
+from pycrograd_core.conformance.measure import element_errors, same, whole, worst
 from pycrograd_core.conformance.reference import REFERENCE
 from pycrograd_core.conformance.specials import BEYOND, BINARY, EITHER_ZERO, LINES, UNARY
 from pycrograd_core.conformance.subject import Subject
@@ -217,44 +217,78 @@ def _with_nan_column(b: Any, col: int, row: int, value: float) -> Any:
     return expected
 
 
+FAR = [  # rows of logits far from 0 and apart, the logarithms of their shares, and a label
+    ([1000.0, 1000.0, -1000.0], [-log(2), -log(2), -2000 - log(2)], 0),
+    ([-1e30, -1e30, -1e30], [-log(3), -log(3), -log(3)], 1),
+    ([1e30, 0.0, -1e30], [0.0, -1e30, -2e30], 0),
+    ([3.0, -inf, 3.0], [-log(2), -inf, -log(2)], 2),
+    ([0.0, -50.0, -80.0], [0.0, -50.0, -80.0], 2),
+    ([-500.0, 500.0, 0.0], [-1000.0, 0.0, -500.0], 0),
+]
+CLOSE = 2e-6  # relative, also of a share of 1e-35
+
+
 def _softmax(subject: Subject, op: Op, dtype: str) -> Evidence:
-    """Only differences matter, also far from 0; -inf is a share of nothing."""
-    big = 1e30
-    x = np.array([[1000.0, 1000.0, -1000.0], [-big, -big, -big], [big, 0.0, -big], [3.0, -inf, 3.0]])
-    expected = np.array([[0.5, 0.5, 0.0], [1 / 3] * 3, [1.0, 0.0, 0.0], [0.5, 0.0, 0.5]])
-    for axis, way_in, shares in ((1, x, expected), (0, x.T, expected.T)):
-        for way, result in _evaluations(subject, op, [way_in], dtype, axis=axis):
-            found = subject.host(result)
-            worst(np.exp(found) if op.name == "log_softmax" else found, shares, dtype, 1e-6, f"{op.name}{way}")
-    return Evidence(4)
+    """Only differences matter, also far from 0; a small share has its digits, and its logarithm is there without it."""
+    x, logarithms = (np.array([row[column] for row in FAR]) for column in (0, 1))
+    expected = logarithms if op.name == "log_softmax" else np.exp(logarithms)
+    for axis, given, wanted in ((1, x, expected), (0, x.T, expected.T)):
+        for way, result in _evaluations(subject, op, [given], dtype, axis=axis):
+            worst(subject.host(result), wanted, dtype, CLOSE, f"{op.name} of logits far apart, axis={axis}{way}")
+    return Evidence(2 * len(FAR))
 
 
 def _cross_entropy(subject: Subject, dtype: str) -> Evidence:
-    """Of logits far from 0 and apart, the loss is finite and right."""
-    logits = np.array([[1000.0, 1000.0, -1000.0], [-1e30, -1e30, -1e30], [1e30, 0.0, -1e30], [3.0, -inf, 3.0]])
-    labels = np.array([[0], [1], [0], [2]], "int32")
-    expected = np.array([[(2 * np.log(2) + np.log(3)) / 4]])
-    for way, result in _evaluations(subject, TABLE["cross_entropy"], [logits, labels], dtype):
-        worst(subject.host(result), expected, dtype, 1e-6, f"cross_entropy{way}")
-    return Evidence(2)
+    """Of logits far from 0 and apart, the loss and its gradient are finite and right."""
+    for row, logarithms, label in FAR:
+        logits, labels = np.array([row]), np.array([[label]], "int32")
+        for way, result in _evaluations(subject, TABLE["cross_entropy"], [logits, labels], dtype):
+            loss = np.array([[-logarithms[label]]])
+            worst(subject.host(result), loss, dtype, CLOSE, f"cross_entropy({row}, label {label}){way}")
+        shares = np.exp([logarithms]) - np.eye(3)[[label]]
+        for way, result in _evaluations(
+            subject, TABLE["cross_entropy_gradient"], [np.ones((1, 1)), logits, labels], dtype
+        ):
+            text = f"cross_entropy_gradient({row}, label {label}){way}"
+            whole(subject.host(result), shares, CLOSE, text)
+    return Evidence(2 * len(FAR))
+
+
+def _sigmoid(subject: Subject, dtype: str) -> Evidence:
+    """What is small has its digits."""
+    x = np.array([[-5.0, -15.0, -20.0, -40.0, -80.0]])
+    for way, result in _evaluations(subject, TABLE["sigmoid"], [x], dtype):
+        worst(subject.host(result), np.exp(x) / (1 + np.exp(x)), dtype, CLOSE, f"sigmoid of negative numbers{way}")
+    return Evidence(x.size)
 
 
 def checks(subject: Subject) -> Iterator[Check]:
-    """Tables for every op that has one, crossed points for kernels, and what reductions and products let through."""
+    """Tables for every op that has one, crossed points for kernels, and what reductions and products let through.
+
+    Kernels come first: what is wrong with one is wrong with what decomposes into it.
+    """
     for dtype in subject.dtypes:
-        for name in (*UNARY, *BINARY):
-            yield _check(f"{name} {dtype}", name, dtype, partial(_listed, subject, TABLE[name], dtype))
-        for name in CROSSED:
-            yield _check(f"{name} crossed {dtype}", name, dtype, partial(_crossed, subject, TABLE[name], dtype))
-        for name in MOVED:
-            yield _check(f"{name} {dtype}", name, dtype, partial(_moved, subject, TABLE[name], dtype))
-        for name in ("max", "min", "argmax"):
-            yield _check(f"{name} {dtype}", name, dtype, partial(_greatest, subject, TABLE[name], dtype))
-        yield _check(f"sum {dtype}", "sum", dtype, partial(_summed, subject, dtype))
-        yield _check(f"matmul {dtype}", "matmul", dtype, partial(_products, subject, dtype))
-        for name in ("softmax", "log_softmax"):
-            yield _check(f"{name} {dtype}", name, dtype, partial(_softmax, subject, TABLE[name], dtype))
-        yield _check(f"cross_entropy {dtype}", "cross_entropy", dtype, partial(_cross_entropy, subject, dtype))
+        yield from sorted(_of(subject, dtype), key=lambda check: TABLE[check.op or ""].decomposition is not None)
+
+
+def _of(subject: Subject, dtype: str) -> Iterator[Check]:
+    for name in (*UNARY, *BINARY):
+        yield _check(f"{name} {dtype}", name, dtype, partial(_listed, subject, TABLE[name], dtype))
+    for name in CROSSED:
+        yield _check(f"{name} crossed {dtype}", name, dtype, partial(_crossed, subject, TABLE[name], dtype))
+    for name in MOVED:
+        yield _check(f"{name} {dtype}", name, dtype, partial(_moved, subject, TABLE[name], dtype))
+    for name in ("max", "min", "argmax"):
+        yield _check(f"{name} {dtype}", name, dtype, partial(_greatest, subject, TABLE[name], dtype))
+    for name in ("softmax", "log_softmax"):
+        yield _check(f"{name} {dtype}", name, dtype, partial(_softmax, subject, TABLE[name], dtype))
+    for name, run in (
+        ("sum", _summed),
+        ("matmul", _products),
+        ("cross_entropy", _cross_entropy),
+    ):
+        yield _check(f"{name} {dtype}", name, dtype, partial(run, subject, dtype))
+    yield _check(f"sigmoid small {dtype}", "sigmoid", dtype, partial(_sigmoid, subject, dtype))
 
 
 def _check(name: str, op: str, dtype: str, run: Any) -> Check:

@@ -1,0 +1,76 @@
+"""The kit as tests: pytest finds this module through its entry point, wherever Pycrograd is installed.
+
+    from pycrograd_core.conformance import BackendConformance
+
+    class TestMine(BackendConformance):
+        backend = "mine"
+
+Each check is a test, named by the check, so that `-k "kernels and matmul"` chooses among them. All of them run in this
+process: one that crashes takes it along, which `pycrograd check` survives. Checks that the backend lacks the capability
+for are no tests. Checks that take seconds are marked `slow`. Expected failures are xfailed, and a stale one warns.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+
+if TYPE_CHECKING:
+    from .check import Check
+    from .expectations import Expectations
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the mark known that the checks of a slow tier have."""
+    config.addinivalue_line("markers", "slow: takes more than a few seconds")
+
+
+class BackendConformance:
+    """Subclass it in a test module and name an installed backend, and a device of it if need be."""
+
+    backend: ClassVar[str]
+    device: ClassVar[str | None] = None
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """A test for each check that the backend is asked."""
+        if "check" not in metafunc.fixturenames:
+            return
+        from pycrograd_core.plugins import candidates, get_backend
+
+        from .expectations import expectations
+        from .runner import not_asked
+        from .subject import Subject
+        from .tiers import TIERS, checks
+
+        subject = Subject(get_backend(self.backend, self.device))
+        expected = expectations(candidates()[self.backend], subject.device)
+        found = checks(subject)
+        for key in expected.unmatched(found):
+            _warn(f"{expected.source}: {key!r} is the name of no check")
+        asked = [check for check in found if not_asked(subject, check) is None]
+        marks = {tier.name: [pytest.mark.slow] for tier in TIERS if tier.slow}
+        metafunc.parametrize(
+            ("check", "expected"),
+            [pytest.param(check, expected, id=check.id, marks=marks.get(check.tier, [])) for check in asked],
+        )
+
+    def test_conformance(self, check: Check, expected: Expectations) -> None:
+        """The backend does as the contract says."""
+        from .runner import attempt
+
+        reason, tried = expected.reason(check.id), attempt(check)
+        if tried.failure is None:
+            if reason is not None:
+                _warn(f"{check.id} passes, though {expected.source} expects it to fail: {reason}")
+        elif reason is not None:
+            pytest.xfail(reason)
+        else:
+            raise tried.failure
+
+
+def _warn(message: str) -> None:
+    from .expectations import StaleExpectation
+
+    warnings.warn(StaleExpectation(message), stacklevel=2)

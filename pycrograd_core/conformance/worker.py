@@ -1,0 +1,86 @@
+"""The process that a backend is checked in: what a backend does to it, it does to nobody else.
+
+It works through a pipe: first it introduces the backend and its checks, then it answers the name of a check with the
+check's result, until it is given None.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pycrograd_core.environment import environment
+from pycrograd_core.errors import BackendError
+
+from .check import Check, Evidence
+from .runner import attempt, not_asked
+from .subject import Subject
+from .tiers import checks
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from pycrograd_core.matrix import Matrix
+
+Load = Callable[[], "type[Matrix]"]
+
+
+@dataclass(frozen=True)
+class Introduction:
+    """A backend that was loaded, and what there is to ask it. The checks cannot be run outside their process."""
+
+    name: str
+    device: str
+    capabilities: frozenset[str]
+    environment: dict[str, Any]
+    checks: list[Check]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a backend cannot be loaded. Its traceback was printed."""
+
+    reason: str
+
+
+def elsewhere() -> Evidence:
+    """Stands for the run of a check of another process."""
+    raise RuntimeError("this check runs in the process that introduced it")
+
+
+def work(pipe: Connection, load: Load, trace: Path, seconds: float) -> None:
+    """Check a backend, as the pipe says. Where a check crashes or takes too long, `trace` tells what it was doing."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
+    os.dup2(2, 1)  # what a backend prints is no part of a report
+    with trace.open("w") as file:
+        faulthandler.enable(file)
+        try:
+            subject = Subject(load())
+            asked = checks(subject)
+        except BaseException as failure:  # noqa: BLE001  a backend raises anything, and ends the program if it likes
+            _refuse(pipe, failure)
+        known = {check.id: check for check in asked}
+        described = [replace(check, run=elsewhere) for check in asked]
+        capabilities, about = frozenset(subject.capabilities), environment(subject.matrix)
+        pipe.send(Introduction(subject.name, subject.device, capabilities, about, described))
+        while (name := pipe.recv()) is not None:
+            check = known[name]
+            faulthandler.dump_traceback_later(seconds, file=file)
+            result = not_asked(subject, check) or attempt(check).result
+            faulthandler.cancel_dump_traceback_later()
+            pipe.send(result)
+
+
+def _refuse(pipe: Connection, failure: BaseException) -> NoReturn:
+    cause = failure.__cause__ if isinstance(failure, BackendError) else failure
+    if cause is not None:
+        traceback.print_exception(cause)
+    pipe.send(Refusal(str(failure) or type(failure).__name__))
+    sys.exit(1)
