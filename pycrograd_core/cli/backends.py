@@ -8,21 +8,30 @@ import typer
 
 if TYPE_CHECKING:
     from pycrograd_core.plugins.backends import Candidate
+    from pycrograd_core.plugins.examination import Examination
+
+SECONDS = 30.0
 
 
 def backends(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array, and nothing else.")] = False,
+    seconds: Annotated[
+        float, typer.Option("--timeout", metavar="S", min=0, help="How long to look at a backend.")
+    ] = SECONDS,
 ) -> None:
     """List every backend: distribution, version, devices, status and, if unusable, why."""
     import json
 
     from pycrograd_core.plugins import candidates
+    from pycrograd_core.plugins.examination import examine
 
-    rows = [_row(candidate) for candidate in candidates().values()]
+    found = list(candidates().values())
+    rows = [_row(candidate, seen) for candidate, seen in zip(found, examine(found, seconds), strict=True)]
     if as_json:
         typer.echo(json.dumps(rows))
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -31,22 +40,22 @@ def backends(
     for row in rows:
         runtime = row["runtime"] or "–"
         devices = "\n".join([*row["devices"], *([row["reason"]] if row["reason"] else [])]) or "–"
-        table.add_row(row["name"], row["status"], f"{row['distribution']} {row['version']}", runtime, devices)
+        cells = (row["name"], row["status"], f"{row['distribution']} {row['version']}", runtime, devices)
+        table.add_row(*map(escape, cells))
     Console().print(table)
     if not rows:
         typer.echo("no backend is installed: install one, such as a distribution called pycrograd-NAME")
 
 
-def _row(candidate: Candidate) -> dict[str, Any]:
-    probe = candidate.probe()
+def _row(candidate: Candidate, seen: Examination) -> dict[str, Any]:
     return {
         "name": candidate.name,
-        "status": candidate.status(probe),
+        "status": seen.status.value,
         "distribution": candidate.plugin.distribution,
         "version": candidate.plugin.version,
         "contract": ".".join(map(str, candidate.spec.contract)) if candidate.spec else None,
         "summary": candidate.spec.summary if candidate.spec else None,
-        "runtime": probe.version or None,
-        "devices": list(probe.devices),
-        "reason": probe.reason or None,
+        "runtime": seen.probe.version or None,
+        "devices": list(seen.probe.devices),
+        "reason": seen.probe.reason or None,
     }

@@ -6,19 +6,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from . import FAILED
 
+if TYPE_CHECKING:
     from rich.console import Console
 
-    from pycrograd_core.plugins import Finding
     from pycrograd_core.plugins.backends import Candidate
+    from pycrograd_core.plugins.examination import Examination
 
-FAILED = 1
+SECONDS = 300.0
 
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array, and nothing else.")] = False,
+    seconds: Annotated[
+        float, typer.Option("--timeout", metavar="S", min=0, help="How long to look at a backend.")
+    ] = SECONDS,
 ) -> None:
     """Look at every backend, its drivers and its devices, and say what mends those that do not work.
 
@@ -27,16 +30,18 @@ def doctor(
     import json
 
     from pycrograd_core.plugins import candidates
+    from pycrograd_core.plugins.examination import examine
 
-    reports = []
-    for candidate in candidates().values():
-        reports.append(_report(candidate))
-        if not as_json:
-            _show(reports[-1])
+    found = list(candidates().values())
+    seen = examine(found, seconds, closely=True)
+    reports = [_report(candidate, each) for candidate, each in zip(found, seen, strict=True)]
     if as_json:
         typer.echo(json.dumps(reports))
-    elif not reports:
-        typer.echo("no backend is installed: install one, such as a distribution called pycrograd-NAME")
+    else:
+        for report in reports:
+            _show(report)
+        if not reports:
+            typer.echo("no backend is installed: install one, such as a distribution called pycrograd-NAME")
     if not reports or any(map(_fails, reports)):
         raise typer.Exit(FAILED)
 
@@ -46,52 +51,16 @@ def _fails(report: dict[str, Any]) -> bool:
     return lacking or report["status"] in ("broken", "unusable")
 
 
-def _report(candidate: Candidate) -> dict[str, Any]:
+def _report(candidate: Candidate, seen: Examination) -> dict[str, Any]:
     from dataclasses import asdict
 
-    findings = [asdict(finding) for finding in _findings(candidate)]
     return {
         "name": candidate.name,
-        "status": candidate.status(candidate.probe()),
+        "status": seen.status.value,
         "distribution": candidate.plugin.distribution,
         "version": candidate.plugin.version,
-        "findings": findings,
+        "findings": [asdict(finding) for finding in seen.findings],
     }
-
-
-def _findings(candidate: Candidate) -> Iterator[Finding]:
-    """What there is to say of a backend: its own diagnosis if it has one, else what its probe says."""
-    from pycrograd_core.plugins import Finding
-
-    name, plugin = candidate.plugin.name, candidate.plugin
-    if candidate.failure is not None:
-        yield Finding("plugin", ok=False, detail=candidate.probe().reason, mend=_mend(candidate, candidate.failure))
-    elif candidate.spec is None:
-        mend = f"take {name} out of PYCROGRAD_BLOCK_PLUGINS"
-        yield Finding("plugin", ok=False, detail="blocked by the environment", mend=mend)
-    elif candidate.spec.diagnose is None:
-        probe = candidate.probe()
-        mend = "" if probe.devices else f"pip install --upgrade {plugin.distribution}"
-        detail = "; ".join([*probe.devices, *([probe.reason] if probe.reason else [])])
-        yield Finding("devices", ok=bool(probe.devices), detail=detail, mend=mend)
-    else:
-        try:
-            yield from candidate.spec.diagnose()
-        except Exception as failure:  # noqa: BLE001  drivers and their bindings raise anything
-            detail = f"{type(failure).__name__}: {failure}"
-            yield Finding("diagnosis", ok=False, detail=detail, mend=_mend(candidate, failure))
-
-
-def _mend(candidate: Candidate, failure: BaseException) -> str:
-    """What to try where a plugin raises."""
-    plugin = candidate.plugin
-    missing = failure.name if isinstance(failure, ModuleNotFoundError) else None
-    if missing and not plugin.distribution.replace("-", "_").startswith(missing.split(".")[0]):
-        return f"pip install {missing.split('.')[0]}"
-    return (
-        f"pip install --upgrade --force-reinstall {plugin.distribution}; or leave it out with"
-        f" PYCROGRAD_BLOCK_PLUGINS={plugin.name}, or pip uninstall {plugin.distribution}"
-    )
 
 
 def _show(report: dict[str, Any]) -> None:

@@ -37,17 +37,10 @@ class Candidate:
         if self.spec is None:
             return Probe(reason="blocked by the environment")
         try:
-            return self.spec.probe()
+            found = self.spec.probe()
         except Exception as failure:  # noqa: BLE001  drivers and their bindings raise anything
             return Probe(reason=f"{type(failure).__name__}: {failure}")
-
-    def status(self, probe: Probe) -> str:
-        """In a word: usable, unusable (here), broken, or blocked."""
-        if self.failure is not None:
-            return "broken"
-        if self.spec is None:
-            return "blocked"
-        return "usable" if probe.devices else "unusable"
+        return found if isinstance(found, Probe) else Probe(reason=f"probe() returned {found!r}, no Probe")
 
 
 @cache

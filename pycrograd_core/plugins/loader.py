@@ -7,7 +7,9 @@ take every command down. Here a failure is kept with its traceback, and is raise
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -51,12 +53,12 @@ class Plugins:
         self.plugins = [self._load(entry, entry.name in blocked) for entry in found]
 
     def _load(self, entry: EntryPoint, blocked: bool) -> Plugin:
-        distribution = entry.dist.name if entry.dist else "?"
-        version = entry.dist.version if entry.dist else "?"
+        distribution, version = _identity(entry)
         if blocked:
             return Plugin(entry.name, distribution, version)
         try:
-            module = entry.load()
+            with redirect_stdout(sys.stderr):  # what a plugin prints is no part of a command's output
+                module = entry.load()
         except (Exception, SystemExit) as failure:  # noqa: BLE001  whatever it raises is kept, and shown on request
             return Plugin(entry.name, distribution, version, failure=failure)
         if self._manager.has_plugin(entry.name):
@@ -76,7 +78,8 @@ class Plugins:
         by_name = {plugin.name: plugin for plugin in self.plugins if plugin.module is not None}
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             try:
-                result = implementation.function()
+                with redirect_stdout(sys.stderr):
+                    result = implementation.function()
             except (Exception, SystemExit) as failure:  # noqa: BLE001  as above: one plugin's failure is its own
                 result = failure
             yield by_name[implementation.plugin_name], result
@@ -104,6 +107,15 @@ class Plugins:
                     registry.register(name, factory)
                 except PluginError as taken:
                     registry.notes.append(str(taken))
+
+
+def _identity(entry: EntryPoint) -> tuple[str, str]:
+    """The name and version of a plugin's distribution. What is half uninstalled may not have them any more."""
+    try:
+        metadata: Any = entry.dist.metadata if entry.dist is not None else {}
+    except FileNotFoundError:
+        metadata = {}
+    return metadata.get("Name") or "?", metadata.get("Version") or "?"
 
 
 @cache

@@ -23,8 +23,9 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 
 OPTIONS = {
     "run": "CONFIG --backend --device --seed --epochs --samples --set --out --resume --json",
-    "backends": "--json",
-    "doctor": "--json",
+    "backends": "--json --timeout",
+    "check": "BACKEND --device --tier --only --json --html --jobs --timeout --list",
+    "doctor": "--json --timeout",
     "inspect": "CONFIG --backend --set --program --json",
     "graph": "CONFIG --out --backend --set --raw",
     "tune": "CONFIG --backend --device --seconds --set --json",
@@ -32,13 +33,14 @@ OPTIONS = {
     "train_digits": "--epochs --length --backend",
     "train_mnist": "--epochs --length --backend --path",
     "run_digits_benchmark": "--epochs --length --backend",
+    "new-backend": "NAME --language --out",
 }
 
 
 def test_help_lists_every_command(cli):
     ended = cli("--help")
     assert ended.code == 0
-    assert OPTIONS.keys() <= set(re.findall(r"^  (\w+)  ", ended.out, re.MULTILINE))
+    assert OPTIONS.keys() <= set(re.findall(r"^  ([\w-]+)  ", ended.out, re.MULTILINE))
     assert cli().out + cli().err == ended.out, "no arguments ask for help"
 
 
@@ -46,7 +48,7 @@ def test_help_lists_every_command(cli):
 def test_help_lists_every_option_and_what_it_does(cli, command):
     ended = cli(command, "--help")
     assert (ended.code, ended.err) == (0, "")
-    explained = dict(re.findall(r"^  (?:-\w, )?(--\w+|CONFIG)(?: \S+)*  +(.+)", ended.out, re.MULTILINE))
+    explained = dict(re.findall(r"^  (?:-\w, )?(--\w+|CONFIG|BACKEND|NAME)(?: \S+)*  +(.+)", ended.out, re.MULTILINE))
     assert explained.keys() == {*OPTIONS[command].split(), "--help"}
     assert all(explained.values())
 

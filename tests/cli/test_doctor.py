@@ -6,21 +6,24 @@ from types import SimpleNamespace
 
 import pytest
 
+from places import BACKENDS
 from pycrograd_core.errors import PluginError
 from pycrograd_core.matrix import CONTRACT
-from pycrograd_core.plugins import BackendSpec, Finding, Probe, backends, candidates, hookimpl
+from pycrograd_core.plugins import BackendSpec, Finding, Probe, backends, candidates, examination, get_backend, hookimpl
+from pycrograd_core.plugins.examination import examined
 from pycrograd_core.plugins.loader import Plugins
 
+WORKING = get_backend(BACKENDS[0])
 WELL = Probe(version="1.0", devices=("a card",))
 
 
 def backend(name, probe=WELL, diagnose=None):
-    """A plugin with one backend, which is never loaded."""
+    """A plugin with one backend, whose kernels are those of one that works."""
     spec = BackendSpec(
         name=name,
         contract=CONTRACT,
         summary="For tests.",
-        load=lambda device: None,
+        load=lambda device: type("Copy", (WORKING,), {"__slots__": ()}),
         probe=lambda: probe,
         diagnose=diagnose,
     )
@@ -29,7 +32,10 @@ def backend(name, probe=WELL, diagnose=None):
 
 @pytest.fixture
 def install(monkeypatch):
-    """Puts plugins in place of those of this environment: modules, or errors that are raised on import."""
+    """Puts plugins in place of those of this environment: modules, or errors that are raised on import.
+
+    They are looked at in this process, since another would find those of the environment.
+    """
 
     def installed(*, blocked=(), **found):
         def load(what):
@@ -40,18 +46,23 @@ def install(monkeypatch):
         entries = [
             SimpleNamespace(
                 name=name,
-                dist=SimpleNamespace(name=f"pycrograd-{name}", version="2.3"),
+                dist=SimpleNamespace(metadata={"Name": f"pycrograd-{name}", "Version": "2.3"}),
                 load=lambda what=what: load(what),
             )
             for name, what in found.items()
         ]
         plugins = Plugins(entries, frozenset(blocked))
         monkeypatch.setattr(backends, "installed", lambda: plugins)
+        monkeypatch.setattr(
+            examination, "examine", lambda found, seconds, closely: [examined(c, closely) for c in found]
+        )
         candidates.cache_clear()
+        backends._loaded.cache_clear()
 
     yield installed
     monkeypatch.undo()
     candidates.cache_clear()
+    backends._loaded.cache_clear()
 
 
 def test_every_backend_is_shown_with_what_it_finds(install, cli):

@@ -1,9 +1,6 @@
 """Plugins: found, loaded each on its own, and refused for a reason that is told when they are asked for."""
 
-import json
-import os
-import subprocess
-import sys
+import re
 import threading
 import traceback
 from functools import partial
@@ -16,6 +13,7 @@ from pycrograd_core import Matrix, Tensor, get_backend, use_backend
 from pycrograd_core.errors import BackendError, PluginError
 from pycrograd_core.matrix import CONTRACT
 from pycrograd_core.plugins import BackendSpec, Probe, backends, candidates, default_backend, hookimpl
+from pycrograd_core.plugins.examination import Examination, Status, examined
 from pycrograd_core.plugins.loader import Plugins
 from pycrograd_core.registry import Registry, UnknownNameError
 
@@ -41,7 +39,7 @@ def module(*specs, hook="pycrograd_register_backends", **hooks):
 
 def entry(name, load):
     """An entry point, which on loading gives a module or raises."""
-    distribution = SimpleNamespace(name=f"{name}-dist", version="2.3")
+    distribution = SimpleNamespace(metadata={"Name": f"{name}-dist", "Version": "2.3"})
     return SimpleNamespace(name=name, dist=distribution, load=load)
 
 
@@ -91,7 +89,7 @@ def test_a_backend_is_loaded_when_it_is_asked_for(install):
     assert loaded == ["cpu:1", None]
     candidate = candidates()["first"]
     assert (candidate.plugin.distribution, candidate.plugin.version) == ("one-dist", "2.3")
-    assert candidate.status(candidate.probe()) == "usable"
+    assert examined(candidate).status is Status.USABLE
 
 
 class Half(Matrix):
@@ -153,10 +151,10 @@ def test_a_broken_plugin_is_told_of_when_it_is_asked_for(name, order, install):
         get_backend("broken")
     assert isinstance(caught.value.__cause__, cause)
     candidate = candidates()["broken"]
-    if candidate.failure is not None:
-        assert candidate.status(candidate.probe()) == "broken"
-        assert message.removeprefix("is broken: ") in candidate.probe().reason
-        assert caught.value.__cause__ is candidate.failure
+    seen = examined(candidate)
+    assert seen.status is Status.BROKEN
+    assert re.search(message.removeprefix("is broken: "), seen.probe.reason)
+    assert candidate.failure is None or caught.value.__cause__ is candidate.failure
 
 
 def test_the_traceback_of_a_broken_plugin_leads_into_it(install):
@@ -190,7 +188,7 @@ def test_a_blocked_plugin_is_left_alone(install):
     install(("slow", AssertionError("it was imported")), ("working", module(spec("working"))), blocked=["slow"])
     candidate = candidates()["slow"]
     assert candidate.plugin.blocked
-    assert (candidate.status(candidate.probe()), candidate.probe().reason) == ("blocked", "blocked by the environment")
+    assert examined(candidate) == Examination(Status.BLOCKED, Probe(reason="blocked by the environment"))
     with pytest.raises(BackendError, match="'slow' is blocked by the environment"):
         get_backend("slow")
     assert get_backend("working").backend == "working"
@@ -199,7 +197,7 @@ def test_a_blocked_plugin_is_left_alone(install):
 def test_a_probe_that_raises_is_a_reason(install):
     without = spec("a", probe=raising(RuntimeError("no platform"))), spec("b", probe=lambda: Probe(reason="none"))
     install(("a", module(*without)))
-    found = {name: (c.status(c.probe()), c.probe().reason) for name, c in candidates().items()}
+    found = {name: (seen.status, seen.probe.reason) for name, c in candidates().items() if (seen := examined(c))}
     assert found == {"a": ("unusable", "RuntimeError: no platform"), "b": ("unusable", "none")}
 
 
@@ -304,48 +302,3 @@ def test_a_registration_that_fails_is_told_to_who_asks_for_a_name(hook, trouble,
         layers["absent"]
     assert trouble in str(caught.value)
     assert "the plugin 'broken' (broken-dist) is broken: ImportError('y')" in str(caught.value)
-
-
-# The whole way -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def broken_distribution(tmp_path):
-    """An environment with one more distribution, whose plugin raises on import."""
-    (tmp_path / "broken_plugin.py").write_text("raise RuntimeError('out of order')\n")
-    metadata = tmp_path / "broken_plugin-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-plugin\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[pycrograd]\nbroken = broken_plugin\n")
-    return os.environ | {"PYTHONPATH": str(tmp_path)}
-
-
-def run(code, environment):
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-
-ASK = """
-import json
-from pycrograd_core.plugins import candidates, get_backend
-print(json.dumps({name: c.status(c.probe()) for name, c in candidates().items()}))
-get_backend("broken")
-"""
-HELP = "import sys; sys.argv[1:] = ['--help']; from pycrograd_core.cli import main; main()"
-
-
-def test_a_broken_distribution_in_a_real_environment(broken_distribution):
-    helped = run(HELP, broken_distribution)
-    assert (helped.returncode, helped.stderr) == (0, "")
-    asked = run(ASK, broken_distribution)
-    assert json.loads(asked.stdout).items() >= {"broken": "broken", **dict.fromkeys(BACKENDS, "usable")}.items()
-    assert "raise RuntimeError('out of order')" in asked.stderr
-    assert "BackendError: the backend 'broken' is broken: out of order" in asked.stderr
-
-
-def test_the_environment_blocks_plugins(broken_distribution):
-    other = candidates()[BACKENDS[0]].plugin.name
-    done = run(ASK, broken_distribution | {"PYCROGRAD_BLOCK_PLUGINS": f"broken, {other}"})
-    assert json.loads(done.stdout).items() >= {"broken": "blocked", other: "blocked"}.items()
-    assert "BackendError: the backend 'broken' is blocked by the environment" in done.stderr
-    assert "out of order" not in done.stderr
