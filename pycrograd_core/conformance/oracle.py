@@ -50,7 +50,7 @@ def _kernel(op: Op) -> Any:
         dtype = op.dtype_of(inputs, params)
         with np.errstate(all="ignore"):
             values = np.array(formula(*(x.array for x in inputs), *given[len(inputs) :], **params), dtype, order="C")
-        return Oracle(values, dtype)
+        return type(inputs[0])(values, dtype)
 
     kernel.__name__ = op.name
     return kernel

@@ -31,7 +31,7 @@ def install(folder: Path, plugins):
     """Write a distribution for each plugin: its name, and the source of its module, or None if that is gone."""
     for name, source in plugins.items():
         metadata = folder / f"stranger_{name}-1.0.dist-info"
-        metadata.mkdir()
+        metadata.mkdir(exist_ok=True)
         (metadata / "entry_points.txt").write_text(f"[pycrograd]\n{name} = stranger_{name}\n")
         if source is not None:
             (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: stranger-{name}\nVersion: 1.0\n")

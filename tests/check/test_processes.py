@@ -1,0 +1,81 @@
+"""What a backend does to the process that it is checked in is a check that failed, and the next one is asked."""
+
+import pytest
+
+from pycrograd_core.conformance import supervisor
+
+EXP = (
+    "def exp(self, *, out=None):\n            import ctypes, os, sys, time; {}\n            return super().exp(out=out)"
+)
+THREE = ("--only", "kernels/??? float32", "--jobs", "1", "--json")  # exp, and after it log, add, sum, max
+
+FATAL = {  # what it does, the outcome, what the message says
+    "aborts": ("os.abort()", "crashed", "its process was ended by SIGABRT"),
+    "reads where nothing is": ("ctypes.string_at(8)", "crashed", "its process was ended by SIGSEGV"),
+    "ends the process": ("os._exit(3)", "crashed", "its process ended with exit code 3"),
+    "ends the process, and well": ("os._exit(0)", "crashed", "its process ended with exit code 0"),
+    "hangs": ("time.sleep(1000)", "timed out", "it took more than 1 seconds"),
+}
+
+
+@pytest.mark.parametrize("fatal", FATAL)
+def test_a_check_that_takes_the_process_along(fatal, stranger, check, monkeypatch):
+    body, outcome, message = FATAL[fatal]
+    monkeypatch.setattr(supervisor, "GRACE", 1.0)
+    stranger(EXP.format(body))
+    ended = check(*THREE, "--timeout", "1")
+    assert ended.code == 1
+    results = {result["name"]: result for result in ended.report["checks"]}
+    failed = results["exp float32"]
+    assert failed["outcome"] == outcome
+    assert failed["message"].startswith(message)
+    if not body.startswith("os._exit"):
+        assert "in exp" in failed["message"], "where it was"
+    del results["exp float32"]
+    assert {name: result["outcome"] for name, result in results.items()} == dict.fromkeys(
+        ("log float32", "add float32", "sum float32", "max float32"), "passed"
+    )
+
+
+def test_what_ends_the_program_and_is_an_exception_is_a_failure_like_any_other(stranger, check):
+    stranger(EXP.format("sys.exit(3)"))
+    ended = check("--only", "kernels/exp float32", "--json")
+    (result,) = ended.report["checks"]
+    assert (ended.code, result["outcome"]) == (1, "failed")
+    assert "SystemExit: 3" in result["message"]
+    assert "in exp" in result["message"]
+
+
+def test_a_backend_that_ends_process_after_process_is_asked_no_more(stranger, check, monkeypatch):
+    monkeypatch.setattr(supervisor, "MOST_LOST", 2)
+    stranger("def to_host(self):\n            import os; os._exit(5)")
+    ended = check(*THREE)
+    outcomes = [result["outcome"] for result in ended.report["checks"]]
+    assert outcomes[:3] == ["crashed"] * 3
+    assert set(outcomes[3:]) == {"not run"}
+    assert (ended.code, ended.report["verdict"]) == (1, "failed")
+
+
+@pytest.mark.parametrize(
+    ("loading", "told"),
+    [
+        ("raise OSError('no libcard.so')", "error: the backend 'mine' cannot be loaded: OSError: no libcard.so"),
+        ("import os; os.abort()", "error: the backend cannot be loaded: its process was ended by SIGABRT"),
+        ("import time; time.sleep(1000)", "error: the backend cannot be loaded: it took more than 1 seconds"),
+    ],
+)
+def test_a_backend_that_cannot_be_loaded(loading, told, stranger, check, monkeypatch):
+    monkeypatch.setattr(supervisor, "GRACE", 1.0)
+    stranger(loading=loading)
+    ended = check("--timeout", "1")
+    assert (ended.code, ended.out) == (1, "")
+    assert told in ended.err
+    if "raise" in loading:
+        assert "in load\n    raise OSError('no libcard.so')" in ended.err, "its traceback"
+
+
+def test_what_a_backend_prints_is_no_part_of_the_report(stranger, check):
+    stranger("def exp(self, *, out=None):\n            print('hello'); return super().exp(out=out)")
+    ended = check("--only", "kernels/exp float32", "--json")
+    assert (ended.code, ended.report["passed"]) == (0, 1)
+    assert "hello" in ended.err
