@@ -1,19 +1,20 @@
-"""Generated from the op table: every op, on its samples, on every backend, in every dtype, against `reference`."""
+"""Generated from the op table: every op and its gradients, on its samples, on every backend, in every dtype.
+
+They are held against plain NumPy formulas, and differences of these. What only a kernel can get wrong the kit finds.
+"""
 
 import inspect
 
 import numpy as np
 import pytest
 
-from places import PLACES
-from pycrograd_core import Tensor, get_backend, grad, gradcheck, gradgradcheck
+from pycrograd_core import Tensor, grad, gradcheck, gradgradcheck
+from pycrograd_core.conformance import Subject
 from pycrograd_core.conformance.reference import REFERENCE, differences, relative_error
 from pycrograd_core.errors import ShapeError
 from pycrograd_core.op import INDEX_DTYPE
 from pycrograd_core.ops import TABLE
 from pycrograd_core.ops.samples import Sample
-from pycrograd_core.ops.shapes import elementwise, same
-from pycrograd_core.plugins import default_backend
 from pycrograd_core.random import RandomStream
 
 DOUBLE = 1e-12  # in float64, the relative error of an op
@@ -30,14 +31,6 @@ def tensors(op, arrays, dtype, checked=()):
         Tensor(x, position in checked, dtype=INDEX_DTYPE if position in op.indices else dtype)
         for position, x in enumerate(arrays)
     ]
-
-
-def matrices(op, arrays, dtype):
-    return [x.value for x in tensors(op, arrays, dtype)]
-
-
-def host(matrix):
-    return Tensor.of(matrix).numpy()
 
 
 def slopes(op, count):
@@ -60,34 +53,6 @@ def samples(op):
 
 def cases(ops):
     return [pytest.param(op, sample, id=f"{op.name}-{i}") for op in ops for i, sample in enumerate(samples(op))]
-
-
-def places(applies, samples=lambda op: op.samples):
-    """The ops that apply to a matrix class, on each backend and in each dtype, with their samples."""
-    return [
-        pytest.param((name, dtype), op, sample, id=f"{name}-{dtype}-{op.name}-{number}")
-        for name, dtype in PLACES
-        for op in TABLE.values()
-        if applies(get_backend(name), op)
-        for number, sample in enumerate(samples(op))
-    ]
-
-
-def enlarged(op):
-    """Samples of ops that go element by element, of more than 2¹⁵ elements, which a kernel may take in parts."""
-    if op.shape not in (same, elementwise):
-        return
-    for sample in op.samples:
-        inputs = [
-            type(x)(*(extent * 53 if extent > 1 else 1 for extent in (x.rows, x.cols)), *list(vars(x).values())[2:])
-            for x in sample.inputs
-        ]
-        yield Sample(tuple(inputs), sample.params)
-
-
-def takes_out(matrix, op):
-    kernel = getattr(matrix, op.name, None)
-    return kernel is not None and "out" in inspect.signature(kernel).parameters
 
 
 every = pytest.mark.parametrize(("op", "sample"), cases(TABLE.values()))
@@ -147,7 +112,7 @@ def test_gradcheck(op, sample, check, exact):
 
 def test_ops_know_which_kernels_take_out(backend):
     having = [op for op in TABLE.values() if hasattr(backend, op.name)]
-    assert {op.name: takes_out(backend, op) for op in having} == {op.name: op.takes_out for op in having}
+    assert {op.name: Subject(backend).takes_out(op) for op in having} == {op.name: op.takes_out for op in having}
 
 
 def test_costs():
@@ -194,54 +159,7 @@ def test_one_hot_in_each_dtype(result, exact):
     assert TABLE["one_hot"](Tensor([0, 0], dtype="int32"), classes=1, dtype=result).tolist() == [[1], [1]]
 
 
-# Kernels -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("dtype", "op", "sample"), places(lambda matrix, op: matrix.kernels.overrides(op)), indirect=["dtype"]
-)
-def test_fused_equals_decomposed(op, sample, dtype):
-    inputs = matrices(op, draw(op, sample), dtype)
-    fused = default_backend().kernels[op](*inputs, **sample.params)
-    composed = op.decomposition(*inputs, **sample.params)
-    assert fused.dtype == composed.dtype
-    assert relative_error(host(fused), host(composed)) <= 2 * tolerance(op, dtype)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "op", "sample"), places(lambda matrix, op: hasattr(matrix, op.name), enlarged), indirect=["dtype"]
-)
-def test_many_elements(op, sample, dtype):
-    arrays = draw(op, sample)
-    y = default_backend().kernels[op](*matrices(op, arrays, dtype), **sample.params)
-    assert relative_error(host(y), REFERENCE[op.name](*arrays, **sample.params)) <= tolerance(op, dtype)
-
-
-@pytest.mark.parametrize(("dtype", "op", "sample"), places(takes_out), indirect=["dtype"])
-def test_a_kernel_may_write_to_out(op, sample, dtype):
-    """`out` is a matrix of its own, or each operand of the result's shape: of a product it is never an operand."""
-    matrix, arrays = default_backend(), draw(op, sample)
-    expected = REFERENCE[op.name](*arrays, **sample.params)
-    operands = range(len(arrays)) if op is not TABLE["matmul"] else ()
-    for target in (None, *(i for i in operands if i not in op.indices and arrays[i].shape == expected.shape)):
-        inputs = matrices(op, arrays, dtype)
-        out = matrix.full(*expected.shape, np.nan, dtype) if target is None else inputs[target]
-        result = matrix.kernels[op](*inputs, **sample.params, out=out)
-        assert relative_error(host(result), expected) <= tolerance(op, dtype)
-        for position, array in enumerate(arrays):
-            assert position == target or np.array_equal(host(inputs[position]), array), f"input {position} changed"
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 15, 16, 17, 31, 33, 65])
-def test_products_at_the_edges_of_tiles(size, dtype):
-    """Whole numbers, so that every sum is exact."""
-    numbers = np.random.default_rng(size)
-    for m, k, n in ((size, size, size), (size, 33, 1), (17, size, 2), (3, 16, size)):
-        a, b = numbers.integers(-8, 9, (m, k)), numbers.integers(-8, 9, (k, n))
-        for flags in ((False, False), (False, True), (True, False), (True, True)):
-            left, right = (Tensor(x.T if flag else x, dtype=dtype) for x, flag in zip((a, b), flags, strict=True))
-            y = TABLE["matmul"](left, right, transpose_a=flags[0], transpose_b=flags[1])
-            assert np.array_equal(y.numpy(), a @ b), (m, k, n, flags)
+# Extents -----------------------------------------------------------------------------------------------------------
 
 
 def test_extents_of_one_broadcast(leaf):

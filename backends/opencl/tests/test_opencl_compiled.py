@@ -8,14 +8,15 @@ import pytest
 
 from opencl_styles import STYLES, styled
 from pycrograd_core import Tensor, capture, nn, no_grad, ops, optim, use_backend
+from pycrograd_core.conformance import Subject
 from pycrograd_core.conformance.graphs import GRAPHS
+from pycrograd_core.conformance.tiers.capture import random_steps
 from pycrograd_opencl.compiled import choice, homes, settings
 from pycrograd_opencl.compiled import schedule as scheduling
 from pycrograd_opencl.compiled.row_products import FEWEST, tiles
 from pycrograd_opencl.compiled.schedule import schedule
 from pycrograd_opencl.compiled.task import Eager
 from pycrograd_opencl.matrix import matrix_on
-from test_random_steps import CALLS, Twin, close
 from twins import Setting, assert_alike
 
 COSTLY = ("launches", "many cores")  # many kernels, each of which PoCL takes long to build
@@ -95,18 +96,8 @@ def test_in_float64(matrix):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_random_steps(matrix, request, dtype):
     """Each style takes some of the graphs, and all styles together take most."""
-    for seed in range(list(STYLES).index(request.node.callspec.params["matrix"]), GRAPHS, 15):
-        captured, eager = Twin(seed, None, dtype), Twin(seed, None, dtype)
-        step = capture(captured.step)
-        for call in range(CALLS - 2):
-            found = step(*captured.arguments(call))
-            expected = eager.step(*eager.arguments(call))
-            for one, other in zip(
-                [found[0], *found[1], found[2]], [expected[0], *expected[1], expected[2]], strict=True
-            ):
-                close(one.numpy(), other.numpy(), dtype)
-        for one, other in zip(captured.state(), eager.state(), strict=True):
-            close(one, other, dtype)
+    first = list(STYLES).index(request.node.callspec.params["matrix"])
+    random_steps(Subject(matrix), range(first, GRAPHS, 15), dtype)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def _alike(found: Any, expected: Any, dtype: str, exact: bool, case: str) -> flo
     return whole(found.astype("float64"), expected.astype("float64"), TOLERANCE[dtype], case)
 
 
-def _random(subject: Subject, numbers: range, dtype: str) -> Evidence:
+def random_steps(subject: Subject, numbers: range, dtype: str) -> Evidence:
     """Random steps, call by call from the same state. What was returned is looked at after the last call."""
     error, exact = 0.0, "exact_capture" in subject.capabilities
     for number in numbers:
@@ -221,7 +221,7 @@ def checks(subject: Subject) -> Iterator[Check]:
             yield _check(_name(function), dtype, partial(_writes, subject, function, dtype))
         for first in range(0, GRAPHS, 50):
             numbers = range(first, first + 50, 25 if costly else 5)
-            yield _check(f"random steps from {first}", dtype, partial(_random, subject, numbers, dtype))
+            yield _check(f"random steps from {first}", dtype, partial(random_steps, subject, numbers, dtype))
         for size in (5, 33) if costly else BATCHES:
             run = partial(_called, subject, "normalised" if size % 2 else "relu", "adam", dtype, size)
             yield _check(f"batches of {size}", dtype, run)

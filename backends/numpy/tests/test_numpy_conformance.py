@@ -1,0 +1,7 @@
+"""The kit, on this backend."""
+
+from pycrograd_core.conformance import BackendConformance
+
+
+class TestNumPy(BackendConformance):
+    backend = "numpy"
