@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Writes docs/reference.md and docs/contract.md from the code.
+"""Writes docs/reference.md, docs/contract.md and docs/faults.md from the code.
 
-The first is what a configuration can name, and the op table; the second what a backend must do, may do and is asked.
+The first is what a configuration can name, and the op table; the second what a backend must do and may do; the third
+what is wrong with backends that the kit finds.
 
 python docs/generate.py           write them
 python docs/generate.py --check   exit 1 if one is not up to date
@@ -133,7 +134,8 @@ def contract() -> str:
     parts = [
         f"# The backend contract, version {version}",
         "Generated from the code by `python docs/generate.py`; a test fails when it is not up to date.",
-        "[Write a backend](write-a-backend.md) is the way into it; [versions](versioning.md) say what may change.",
+        "[Write a backend](write-a-backend.md) is the way into it, [the kit](conformance.md) holds backends to it.",
+        "[Versions](versioning.md) say what may change.",
         *paragraphs(contract_module.__doc__ or ""),
         "## Kernels",
         "`a`, `b` and `self` are matrices of the backend's own class. What is marked *optional* has a default.",
@@ -154,9 +156,6 @@ def contract() -> str:
                 *(f"| `{each.name}` | `{cell(str(each.type))}` |" for each in fields(BackendSpec)),
             ]
         ),
-        "## What the kit asks",
-        "`pycrograd check BACKEND` runs these tiers, in this order.",
-        "\n".join(["| tier | |", "|---|---|", *(f"| `{tier.name}` | {cell(tier.summary)} |" for tier in TIERS)]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -202,7 +201,30 @@ def row(node: ast.FunctionDef) -> str:
     return f"| `{node.name}({signature})`{note} | {cell(ast.get_docstring(node) or '')} |"
 
 
-PAGES = {"reference.md": reference, "contract.md": contract}
+# The faults that the kit finds ---------------------------------------------------------------------------------------
+
+
+def faults() -> str:
+    """The page."""
+    sys.path.insert(0, str(FOLDER.parent / "tests"))
+    from conformance.mutants import ENDING, MUTANTS
+
+    every = [*MUTANTS, *ENDING]
+    parts = [
+        "# What the kit finds",
+        "Generated from `tests/conformance` by `python docs/generate.py`; a test fails when it is not up to date.",
+        f"Each of these {len(every)} backends is [a right one](../tests/conformance/honest.py) but for one line.",
+        "The check is the first of [the kit](conformance.md) to find it: all before it pass. The tests prove both.",
+    ]
+    for tier in TIERS:
+        found = [mutant for mutant in every if mutant.tier == tier.name]
+        if found:
+            rows = [f"| {cell(mutant.name)} | `{mutant.check.partition('/')[2]}` |" for mutant in found]
+            parts += [f"## `{tier.name}`", tier.summary, "\n".join(["| fault | check |", "|---|---|", *rows])]
+    return "\n\n".join(parts) + "\n"
+
+
+PAGES = {"reference.md": reference, "contract.md": contract, "faults.md": faults}
 
 
 def main() -> None:

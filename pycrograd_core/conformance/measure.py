@@ -29,6 +29,8 @@ def element_errors(found: NDArray[Any], expected: NDArray[Any], dtype: str, scal
         off = np.abs(wide - expected)
         size = np.maximum(np.abs(expected) if scale is None else scale, float(limits.tiny))
         errors: NDArray[Any] = np.where(off <= float(limits.tiny), 0.0, off / size)
+        if np.isfinite(errors).all() and np.isfinite(rounded).all():
+            return errors
         special = ~np.isfinite(rounded) | ~np.isfinite(wide)
         right = (np.isnan(rounded) & np.isnan(wide)) | (rounded == wide)
         # at the edge of what the dtype can hold, rounding decides between the greatest number and infinity

@@ -15,13 +15,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pycrograd_core.environment import environment
 from pycrograd_core.errors import BackendError
 
 from .check import Check
 from .result import Outcome, Result
-from .worker import Introduction, Load, Refusal, work
+from .worker import Describe, Introduction, Load, Refusal, work
 
-SECONDS = 300.0  # that a check, or loading the backend, may take
+SECONDS = 300.0  # that a check may take
+LOADING = 300.0  # and loading the backend
 GRACE = 5.0  # seconds that a process has to write down where it hangs, or to end
 MOST_LOST = 10  # processes that a backend may take with it before no more is asked
 TRACE = 1500  # characters of a trace that are shown
@@ -38,8 +40,10 @@ class Lost:
 class Process:
     """One process with the backend in it, started anew when the backend has ended it."""
 
-    def __init__(self, load: Load, trace: Path, seconds: float, starts: threading.Semaphore) -> None:
-        self._load, self._trace, self._seconds, self._starts = load, trace, seconds, starts
+    def __init__(
+        self, load: Load, describe: Describe, trace: Path, seconds: float, starts: threading.Semaphore
+    ) -> None:
+        self._load, self._describe, self._trace, self._seconds, self._starts = load, describe, trace, seconds, starts
         self._process: Any = None
         self._pipe: Any = None
 
@@ -47,11 +51,11 @@ class Process:
         """Begin, and hear of the backend. Raises BackendError if it cannot be loaded."""
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        arguments = (theirs, self._load, self._trace, self._seconds)
+        arguments = (theirs, self._load, self._describe, self._trace, self._seconds)
         self._process = context.Process(target=work, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
-        said = self._heard()
+        said = self._heard(LOADING)
         if isinstance(said, Introduction):
             return said
         self.end()
@@ -69,23 +73,23 @@ class Process:
                 return Result.of(check, Outcome.CRASHED, message=str(failure))
         with suppress(OSError):  # if it ended after its last answer, that is heard of now
             self._pipe.send(check.id)
-        said = self._heard()
+        said = self._heard(self._seconds)
         if isinstance(said, Result):
             return said
         self._process = None
         return Result.of(check, said.outcome, message=said.message)
 
-    def _heard(self) -> Any:
+    def _heard(self, seconds: float) -> Any:
         """What the process says, or that it is lost."""
         try:
-            if self._pipe.poll(self._seconds + GRACE):
+            if self._pipe.poll(seconds + GRACE):
                 return self._pipe.recv()
         except (EOFError, OSError):
             self._process.join()
             return Lost(Outcome.CRASHED, self._traced(_ending(self._process.exitcode)))
         self._process.kill()
         self._process.join()
-        return Lost(Outcome.TIMED_OUT, self._traced(f"it took more than {self._seconds:g} seconds"))
+        return Lost(Outcome.TIMED_OUT, self._traced(f"it took more than {seconds:g} seconds"))
 
     def _traced(self, ending: str) -> str:
         trace = self._trace.read_text(errors="replace").strip() if self._trace.exists() else ""
@@ -117,15 +121,15 @@ def _ending(code: int) -> str:
 class Supervisor:
     """Checks of one backend, `jobs` at a time, each for `seconds` at most. A context manager: leaving it ends all.
 
-    `load` is sent to other processes, so it is a function of a module, or a partial of one. Raises BackendError if the
-    backend cannot be loaded.
+    `load` makes the backend there, `describe` says what it runs on: functions of a module, or partials of one, since
+    they are sent to other processes. Raises BackendError if the backend cannot be loaded.
     """
 
-    def __init__(self, load: Load, jobs: int = 1, seconds: float = SECONDS) -> None:
+    def __init__(self, load: Load, jobs: int = 1, seconds: float = SECONDS, describe: Describe = environment) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="pycrograd-check-")
         starts = threading.Semaphore(MOST_LOST + jobs - 1)  # all but the first process begin with their first check
         self._processes = [
-            Process(load, Path(self._folder.name, f"{number}.txt"), seconds, starts) for number in range(jobs)
+            Process(load, describe, Path(self._folder.name, f"{number}.txt"), seconds, starts) for number in range(jobs)
         ]
         try:
             self.introduction = self._processes[0].start()

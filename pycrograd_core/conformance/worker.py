@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pycrograd_core.environment import environment
 from pycrograd_core.errors import BackendError
 
 from .check import Check, Evidence
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from pycrograd_core.matrix import Matrix
 
 Load = Callable[[], "type[Matrix]"]
+Describe = Callable[["type[Matrix]"], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def elsewhere() -> Evidence:
     raise RuntimeError("this check runs in the process that introduced it")
 
 
-def work(pipe: Connection, load: Load, trace: Path, seconds: float) -> None:
+def work(pipe: Connection, load: Load, describe: Describe, trace: Path, seconds: float) -> None:
     """Check a backend, as the pipe says. Where a check crashes or takes too long, `trace` tells what it was doing."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     os.dup2(2, 1)  # what a backend prints is no part of a report
@@ -68,7 +68,7 @@ def work(pipe: Connection, load: Load, trace: Path, seconds: float) -> None:
             _refuse(pipe, failure)
         known = {check.id: check for check in asked}
         described = [replace(check, run=elsewhere) for check in asked]
-        capabilities, about = frozenset(subject.capabilities), environment(subject.matrix)
+        capabilities, about = frozenset(subject.capabilities), describe(subject.matrix)
         pipe.send(Introduction(subject.name, subject.device, capabilities, about, described))
         while (name := pipe.recv()) is not None:
             check = known[name]

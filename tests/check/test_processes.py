@@ -14,7 +14,7 @@ FATAL = {  # what it does, the outcome, what the message says
     "reads where nothing is": ("ctypes.string_at(8)", "crashed", "its process was ended by SIGSEGV"),
     "ends the process": ("os._exit(3)", "crashed", "its process ended with exit code 3"),
     "ends the process, and well": ("os._exit(0)", "crashed", "its process ended with exit code 0"),
-    "hangs": ("time.sleep(1000)", "timed out", "it took more than 1 seconds"),
+    "hangs": ("time.sleep(1000)", "timed out", "it took more than 5 seconds"),
 }
 
 
@@ -23,7 +23,7 @@ def test_a_check_that_takes_the_process_along(fatal, stranger, check, monkeypatc
     body, outcome, message = FATAL[fatal]
     monkeypatch.setattr(supervisor, "GRACE", 1.0)
     stranger(EXP.format(body))
-    ended = check(*THREE, "--timeout", "1")
+    ended = check(*THREE, *(("--timeout", "5") if outcome == "timed out" else ()))
     assert ended.code == 1
     results = {result["name"]: result for result in ended.report["checks"]}
     failed = results["exp float32"]
@@ -65,9 +65,10 @@ def test_a_backend_that_ends_process_after_process_is_asked_no_more(stranger, ch
     ],
 )
 def test_a_backend_that_cannot_be_loaded(loading, told, stranger, check, monkeypatch):
-    monkeypatch.setattr(supervisor, "GRACE", 1.0)
+    if "sleep" in loading:
+        monkeypatch.setattr(supervisor, "LOADING", 1.0)
     stranger(loading=loading)
-    ended = check("--timeout", "1")
+    ended = check()
     assert (ended.code, ended.out) == (1, "")
     assert told in ended.err
     if "raise" in loading:

@@ -117,7 +117,10 @@ def _out(subject: Subject, op: Op, dtype: str) -> Evidence:
 
 
 def _special(subject: Subject, op: Op, dtype: str) -> Evidence:
-    """Where the decomposition gives nan or an infinity, so does the kernel, and nowhere else."""
+    """Where the decomposition gives nan or an infinity, so does the kernel, and nowhere else.
+
+    Not at denormals: a device may take them for zeros in one, and not in the other.
+    """
     sample = op.samples[0]
     values = edges(dtype)
     columns = [np.array([c]) for c in zip(*product(values, repeat=len(sample.inputs)), strict=True)]

@@ -76,7 +76,7 @@ def _one(found: Any, expected: Any, case: str, either_zero: bool) -> None:
 
 
 def edges(dtype: str) -> list[float]:
-    """Numbers at the edges of what a dtype can hold. Denormals are last."""
+    """Numbers at the edges of what a dtype can hold."""
     limits = np.finfo(dtype)
     positive = [
         0.0,
@@ -92,7 +92,7 @@ def edges(dtype: str) -> list[float]:
         1e-30,
         inf,
     ]
-    return [*positive, *(-x for x in positive), nan, *denormals(dtype)]
+    return [*positive, *(-x for x in positive), nan]
 
 
 def denormals(dtype: str) -> list[float]:
@@ -104,7 +104,7 @@ def denormals(dtype: str) -> list[float]:
 
 def _crossed(subject: Subject, op: Op, dtype: str) -> Evidence:
     """Every point with every other, against NumPy. A device may take denormals for zeros, but for nothing else."""
-    points = np.array(edges(dtype)).astype(dtype).astype("float64")
+    points = np.array([*edges(dtype), *denormals(dtype)]).astype(dtype).astype("float64")
     count = len(op.samples[0].inputs)
     columns = [np.array([column]) for column in zip(*product(points, repeat=min(count, 2)), strict=True)]
     if count == 3:
@@ -132,7 +132,7 @@ def _crossed(subject: Subject, op: Op, dtype: str) -> Evidence:
 
 def _moved(subject: Subject, op: Op, dtype: str) -> Evidence:
     """Moving a value changes no bit of it, whatever it is."""
-    points = np.array([edges(dtype)]).astype(dtype)
+    points = np.array([[*edges(dtype), *denormals(dtype)]]).astype(dtype)
     cols = points.shape[1]
     x = np.concatenate([points, points[:, ::-1], np.roll(points, 5)])
     params: dict[str, Any] = {
@@ -200,12 +200,12 @@ def _products(subject: Subject, dtype: str) -> Evidence:
                 arrays = [a, b.T if flags[1] else b]
                 params = {"transpose_a": flags[0], "transpose_b": flags[1]}
                 ((_, result),) = _evaluations(subject, op, arrays, dtype, **params)
-                text = f"the identity by {size}×{size} with {value} at [{size // 2}, {size - 1}], {params}"
+                text = f"matmul: the identity by {size}×{size} with {value} at [{size // 2}, {size - 1}], {params}"
                 worst(subject.host(result), expected, dtype, 0.0, text)
                 cases += 1
     big = float(np.finfo(dtype).max)
     ((_, result),) = _evaluations(subject, op, [np.array([[big, big]]), np.array([[1.0], [1.0]])], dtype)
-    _one(subject.host(result)[0, 0], np.float64(inf), "a product that is too great", either_zero=False)
+    _one(subject.host(result)[0, 0], np.float64(inf), "matmul: a product that is too great", either_zero=False)
     return Evidence(cases + 1)
 
 
