@@ -11,6 +11,7 @@ from . import FAILED
 
 if TYPE_CHECKING:
     from pycrograd_core.conformance.report import Report
+    from pycrograd_core.conformance.selection import Selection
     from pycrograd_core.conformance.session import Session
 
 JOBS, SECONDS = 2, 300.0
@@ -23,7 +24,8 @@ def check(
         list[str] | None, typer.Option("--tier", metavar="T", help="Only this tier. May be repeated.")
     ] = None,
     only: Annotated[
-        str | None, typer.Option("--only", metavar="PATTERN", help="Only checks so called, as in 'kernels/matmul*'.")
+        list[str] | None,
+        typer.Option("--only", metavar="PATTERN", help="Only checks so called: 'kernels/matmul*'. May be repeated."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the certificate to FILE.")] = None,
@@ -40,11 +42,12 @@ def check(
     """
     import json
 
+    from pycrograd_core.conformance.selection import Selection
     from pycrograd_core.plugins import plugin_ops
 
     from .check_display import display
 
-    with _session(backend, device, tiers or [], only, jobs, seconds) as session:
+    with _session(backend, device, Selection(tiers or (), only or ()), jobs, seconds) as session:
         if names:
             typer.echo("\n".join(check.id for check in session.checks))
             return
@@ -65,10 +68,7 @@ def check(
         raise typer.Exit(FAILED)
 
 
-def _session(
-    backend: str, device: str | None, tiers: list[str], only: str | None, jobs: int, seconds: float
-) -> Session:
-    from pycrograd_core.conformance.selection import Selection
+def _session(backend: str, device: str | None, selection: Selection, jobs: int, seconds: float) -> Session:
     from pycrograd_core.conformance.session import Session
     from pycrograd_core.errors import OptionError
     from pycrograd_core.plugins import candidates
@@ -77,7 +77,7 @@ def _session(
     if backend not in candidates():
         raise typer.BadParameter(f"there is no backend {backend!r} installed; {nearest(backend, candidates())}")
     try:
-        return Session(backend, device, Selection(tiers, only), jobs, seconds)
+        return Session(backend, device, selection, jobs, seconds)
     except OptionError as mistake:
         raise typer.BadParameter(str(mistake)) from mistake
 

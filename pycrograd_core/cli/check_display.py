@@ -53,7 +53,10 @@ class Display:
         for result in report.having(Outcome.EXPECTED_FAILURE):
             console.print(f"expected to fail: {result.check}: {result.reason}", markup=False)
         for key in report.stale:
-            console.print(f"warning: {key} is expected to fail and does not: take it out of the file", markup=False)
+            console.print(
+                f"warning: {key!r} is stale: nothing fails that it is for; take it out of expected_failures.toml",
+                markup=False,
+            )
         console.print(f"\n[bold {MARKS[report.verdict]}]{report.verdict}[/]: ", end="")
         console.print(f"{report.sentence}, in {report.seconds:.0f} s", markup=False)
         if certificate is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from pycrograd_core.errors import ConfigError
 
 from .check import Check
-from .result import Result
+from .result import Outcome, Result
 from .selection import matches
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ TABLE = "expected_failures"
 
 
 class StaleExpectation(UserWarning):
-    """A check that was expected to fail passes, or there is no such check: take it out of the file."""
+    """What was expected to fail passes, or there is no such check: take it out of the file."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,23 @@ class Expectations:
         """Why a check is expected to fail, if it is."""
         return next((each.reason for each in self.every if matches(each.checks, check)), None)
 
+    def names(self, check: str) -> bool:
+        """Whether a check is expected to fail by its name, not by a pattern that may be of others."""
+        return any(each.checks == check for each in self.every)
+
     def judge(self, result: Result) -> Result:
-        """A result, as an expected or stale one where it was expected to be a failure."""
+        """A result, as an expected failure if it is one."""
         reason = self.reason(result.check)
         return result if reason is None else result.expected(reason)
 
-    def unmatched(self, checks: Iterable[Check]) -> list[str]:
-        """The keys that are of none of these checks."""
-        names = [check.id for check in checks]
-        return [each.key for each in self.every if not any(matches(each.checks, name) for name in names)]
+    def stale(self, checks: Sequence[Check], results: Iterable[Result]) -> list[str]:
+        """The keys that are of no check, or of checks that were all asked and none of which failed."""
+        outcomes = {result.check: result.outcome for result in results}
+        return [
+            each.key
+            for each in self.every
+            if {outcomes.get(check.id) for check in checks if matches(each.checks, check.id)} <= {Outcome.PASSED}
+        ]
 
 
 def expectations(candidate: Candidate, device: str) -> Expectations:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from .result import FAILURES, SUCCESSES, UNASKED, Outcome, Result
+from .result import FAILURES, UNASKED, Outcome, Result
 from .tiers import TIERS
 
 
@@ -46,7 +46,7 @@ class TierReport:
     @property
     def passed(self) -> int:
         """Those of them that passed."""
-        return self.count(SUCCESSES)
+        return self.outcomes[Outcome.PASSED]
 
     @property
     def failed(self) -> int:
@@ -108,8 +108,8 @@ class OpReport:
 class Report:
     """All that `pycrograd check` found out about a backend on one device.
 
-    `contract` is the version that the backend names. `partial`: checks were left out by request. `unmatched`: keys of
-    expected failures that no check has.
+    `contract` is the version that the backend names. `partial`: checks were left out by request. `stale`: what its
+    author expects to fail, and does not.
     """
 
     backend: str
@@ -122,7 +122,7 @@ class Report:
     seconds: float
     results: Sequence[Result]
     partial: bool = False
-    unmatched: Sequence[str] = ()
+    stale: Sequence[str] = ()
 
     @cached_property
     def tiers(self) -> list[TierReport]:
@@ -158,11 +158,6 @@ class Report:
         return self.having(*FAILURES)
 
     @property
-    def stale(self) -> list[str]:
-        """Expected failures that are none: checks that passed, and keys of no check."""
-        return [*(result.check for result in self.having(Outcome.STALE_EXPECTATION)), *self.unmatched]
-
-    @property
     def asked(self) -> int:
         """The checks that were run."""
         return sum(tier.asked for tier in self.tiers)
@@ -194,8 +189,9 @@ class Report:
         who = f"{self.backend} on {self.device}"
         if self.verdict is Verdict.FAILED:
             return f"{who} fails {failed} of {self.asked} checks{tail}"
-        part = "of those asked for" if self.verdict is Verdict.PARTIAL else f"of contract {self.contract}"
-        return f"{who} passes {self.passed} of {self.asked} checks {part}{tail}"
+        count = f"all {self.asked}" if self.passed == self.asked else f"{self.passed} of {self.asked}"
+        part = "that were asked, a part of the kit" if self.partial else f"of contract {self.contract}"
+        return f"{who} passes {count} checks {part}{tail}"
 
     def to_json(self) -> dict[str, Any]:
         """A record of everything."""
@@ -215,7 +211,7 @@ class Report:
             "tiers": [tier.to_json() for tier in self.tiers],
             "ops": [op.to_json() for op in self.ops],
             "checks": [result.to_json() for result in self.results],
-            "stale_expectations": self.stale,
+            "stale_expectations": list(self.stale),
         }
 
 

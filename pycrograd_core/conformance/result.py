@@ -18,13 +18,11 @@ class Outcome(StrEnum):
     CRASHED = "crashed"  # it took the process with it
     TIMED_OUT = "timed out"
     EXPECTED_FAILURE = "expected failure"  # it did not pass, and the backend's author has said why
-    STALE_EXPECTATION = "stale expectation"  # it passed, although it was expected not to
     NOT_ASKED = "not asked"  # the backend lacks a capability that the check needs
     NOT_RUN = "not run"  # too many checks before it took the process with them
 
 
 FAILURES = frozenset({Outcome.FAILED, Outcome.CRASHED, Outcome.TIMED_OUT})
-SUCCESSES = frozenset({Outcome.PASSED, Outcome.STALE_EXPECTATION})
 UNASKED = frozenset({Outcome.NOT_ASKED, Outcome.NOT_RUN})
 
 
@@ -71,8 +69,6 @@ class Result:
         """This result where the check was expected to fail, for a reason."""
         if self.outcome in FAILURES:
             return replace(self, outcome=Outcome.EXPECTED_FAILURE, reason=reason)
-        if self.outcome is Outcome.PASSED:
-            return replace(self, outcome=Outcome.STALE_EXPECTATION, reason=reason)
         return self
 
     @property

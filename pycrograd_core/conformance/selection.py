@@ -20,10 +20,10 @@ def matches(pattern: str, text: str) -> bool:
 
 @dataclass(frozen=True)
 class Selection:
-    """Some tiers (none: all), and of their checks those whose name is as the pattern says."""
+    """Some tiers (none: all), and of their checks those whose name is as one of the patterns says (none: all)."""
 
     tiers: Sequence[str] = ()
-    only: str | None = None
+    only: Sequence[str] = ()
 
     def of(self, checks: Sequence[Check]) -> list[Check]:
         """The checks that are meant. Raises OptionError for a tier that there is not, or a pattern of no check."""
@@ -32,10 +32,10 @@ class Selection:
             if tier not in known:
                 raise OptionError(f"there is no tier {tier!r}; {nearest(tier, known)}")
         within = [check for check in checks if not self.tiers or check.tier in self.tiers]
-        chosen = [check for check in within if self.only is None or matches(self.only, check.id)]
-        if self.only is not None and not chosen:
-            raise OptionError(f"no check is called {self.only!r}; {_near(self.only, [check.id for check in within])}")
-        return chosen
+        for pattern in self.only:
+            if not any(matches(pattern, check.id) for check in within):
+                raise OptionError(f"no check is called {pattern!r}; {_near(pattern, [check.id for check in within])}")
+        return [check for check in within if not self.only or any(matches(each, check.id) for each in self.only)]
 
 
 def _near(pattern: str, names: list[str]) -> str:

@@ -67,13 +67,13 @@ class Session:
             seconds=time.perf_counter() - self._began,
             results=self._results,
             partial=len(self.checks) < len(about.checks),
-            unmatched=self._expected.unmatched(about.checks),
+            stale=self._expected.stale(about.checks, self._results),
         )
 
     def _command(self) -> str:
         tiers = [word for tier in self._selection.tiers for word in ("--tier", tier)]
         device = ["--device", self._device] if self._device is not None else []
-        only = ["--only", self._selection.only] if self._selection.only is not None else []
+        only = [word for pattern in self._selection.only for word in ("--only", pattern)]
         return shlex.join(["pycrograd", "check", self._about.name, *device, *tiers, *only])
 
     def __enter__(self) -> Session:

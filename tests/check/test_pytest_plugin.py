@@ -60,12 +60,15 @@ def test_a_right_backend_passes(pytest_of_mine):
 def test_a_failure_is_shown_by_its_message(pytest_of_mine):
     done = pytest_of_mine("-k", "kernels/exp", body=WRONG)
     assert done.returncode == 1
-    assert "ConformanceError: exp(" in done.stdout
+    assert "exp(" in done.stdout
+    assert "measure.py" not in done.stdout, "what the kit did is of no interest"
     assert "it should be" in done.stdout
 
 
 def test_expected_and_stale_failures(pytest_of_mine):
-    reasons = '[expected_failures]\n"kernels/exp float*" = "it takes the logarithm"\n"kernels/log*" = "long mended"\n'
+    reasons = (
+        '[expected_failures]\n"kernels/exp float*" = "it takes the logarithm"\n"kernels/log float32" = "long mended"\n'
+    )
     done = pytest_of_mine(
         "-k", "kernels/exp or kernels/log", "-rx", body=WRONG, expected=reasons + '"none" = "misspelt"\n'
     )

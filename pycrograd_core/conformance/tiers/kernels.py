@@ -17,6 +17,7 @@ from pycrograd_core.conformance.measure import same, worst
 from pycrograd_core.conformance.process import left_alone
 from pycrograd_core.conformance.reference import REFERENCE
 from pycrograd_core.conformance.subject import Subject
+from pycrograd_core.errors import ConformanceError
 from pycrograd_core.matrix import Matrix
 from pycrograd_core.op import INDEX_DTYPE, Op
 from pycrograd_core.ops import TABLE
@@ -37,6 +38,7 @@ EPSILONS = {
     "add_rows": 16.0,
 }
 DEFAULT = 8.0
+READABLE = 16  # elements
 
 
 def tolerance(name: str, dtype: str) -> float:
@@ -55,11 +57,21 @@ def compared(subject: Subject, op: Op, result: Matrix, each: Case, dtype: str, n
     with np.errstate(all="ignore"):
         expected = np.asarray(REFERENCE[op.name](*each.arrays, **each.params))
     found, where = subject.host(result), f"{op.name}({each.text}){note}"
-    if result.dtype == INDEX_DTYPE:
-        same(found, expected.astype("int32"), where)
-        return 0.0
-    scale = SCALES[op.name](*each.arrays, **each.params) if op.name in SCALES else None
-    return worst(found, expected, dtype, tolerance(op.name, dtype), where, scale)
+    try:
+        if result.dtype == INDEX_DTYPE:
+            same(found, expected.astype("int32"), where)
+            return 0.0
+        scale = SCALES[op.name](*each.arrays, **each.params) if op.name in SCALES else None
+        return worst(found, expected, dtype, tolerance(op.name, dtype), where, scale)
+    except ConformanceError as failure:
+        raise ConformanceError(f"{failure}{_operands(each.arrays)}") from None
+
+
+def _operands(arrays: Sequence[Any]) -> str:
+    """The operands, for a message, where they are few enough to be read."""
+    if sum(x.size for x in arrays) > READABLE:
+        return ""
+    return f"; of {' and '.join(str(np.array2string(x, precision=5, separator=', ')) for x in arrays)}"
 
 
 def _values(subject: Subject, op: Op, dtype: str) -> Evidence:
