@@ -11,6 +11,7 @@ from hypothesis import settings
 from environments import environment, shared_environment
 from places import BACKENDS, COSTLY, EXACT, PLACES
 from pycrograd_core import Tensor, seed, use_backend
+from pycrograd_core.conformance import Check
 
 __all__ = ["environment", "shared_environment"]  # fixtures
 
@@ -18,12 +19,22 @@ settings.register_profile("tests", deadline=None, derandomize="CI" in os.environ
 settings.load_profile("tests")
 
 
+LATER = {"graphs", "training", "capture", "determinism", "threads"}  # tiers of the kit, which quick tests resemble
+
+
 @pytest.hookimpl(tryfirst=True)  # before those marked slow are left out
 def pytest_collection_modifyitems(items):
-    """What compiles many programs is slow, where a program takes seconds to compile."""
+    """What compiles many programs is slow, where a program takes seconds to compile; so is most of the kit."""
     for item in items:
-        if item.get_closest_marker("many_programs") and names(item) & set(COSTLY):
+        many = item.get_closest_marker("many_programs") and names(item) & set(COSTLY)
+        if many or tier(item) in LATER:
             item.add_marker(pytest.mark.slow)
+
+
+def tier(item):
+    """The tier of the kit that a test is of, if it is one."""
+    check = item.callspec.params.get("check") if hasattr(item, "callspec") else None
+    return check.tier if isinstance(check, Check) else None
 
 
 def names(item):
