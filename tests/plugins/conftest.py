@@ -29,7 +29,7 @@ def plugged(monkeypatch):
         for name, module in modules.items():
             if isinstance(module, dict):
                 module = SimpleNamespace(**{hook: hookimpl(function) for hook, function in module.items()})
-            distribution = SimpleNamespace(name=f"{name}-dist", version="1.0")
+            distribution = SimpleNamespace(metadata={"Name": f"{name}-dist", "Version": "1.0"})
             entries.append(SimpleNamespace(name=name, dist=distribution, load=lambda module=module: module))
         plugins = Plugins(entries, frozenset())
         for user in (backends, catalogue, ops, register):
