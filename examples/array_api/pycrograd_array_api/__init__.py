@@ -1,0 +1,1 @@
+"""A backend over the Python array API."""
