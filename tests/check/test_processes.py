@@ -18,7 +18,7 @@ FATAL = {  # what it does, the outcome, what the message says
 }
 
 
-@pytest.mark.parametrize("fatal", FATAL)
+@pytest.mark.parametrize("fatal", [pytest.param(each, marks=[pytest.mark.slow] * (each == "hangs")) for each in FATAL])
 def test_a_check_that_takes_the_process_along(fatal, stranger, check, monkeypatch):
     body, outcome, message = FATAL[fatal]
     monkeypatch.setattr(supervisor, "GRACE", 1.0)
@@ -61,7 +61,11 @@ def test_a_backend_that_ends_process_after_process_is_asked_no_more(stranger, ch
     [
         ("raise OSError('no libcard.so')", "error: the backend 'mine' cannot be loaded: OSError: no libcard.so"),
         ("import os; os.abort()", "error: the backend cannot be loaded: its process was ended by SIGABRT"),
-        ("import time; time.sleep(1000)", "error: the backend cannot be loaded: it took more than 1 seconds"),
+        pytest.param(
+            "import time; time.sleep(1000)",
+            "error: the backend cannot be loaded: it took more than 1 seconds",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_backend_that_cannot_be_loaded(loading, told, stranger, check, monkeypatch):

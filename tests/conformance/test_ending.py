@@ -6,10 +6,16 @@ import pytest
 
 from conformance.mutants import ENDING, described, load
 from pycrograd_core.conformance import supervisor
+from pycrograd_core.conformance.result import Outcome
 from pycrograd_core.conformance.supervisor import Supervisor
 
+LONG = [pytest.mark.slow]  # waits for what never comes
 
-@pytest.mark.parametrize("mutant", ENDING, ids=[mutant.name for mutant in ENDING])
+
+@pytest.mark.parametrize(
+    "mutant",
+    [pytest.param(each, id=each.name, marks=LONG * (each.outcome is Outcome.TIMED_OUT)) for each in ENDING],
+)
 def test_a_fault_is_found(mutant, monkeypatch):
     monkeypatch.setattr(supervisor, "GRACE", 1.0)
     with Supervisor(partial(load, mutant.name), seconds=5, describe=described) as checked:

@@ -24,8 +24,10 @@ def blocks(page, language):
     return [body for found, body in BLOCK.findall(page.read_text("utf-8")) if found == language]
 
 
-def having(language):
-    return [pytest.param(page, id=page.name) for page in PAGES if page != TUTORIAL and blocks(page, language)]
+def having(language, slow=()):
+    """The pages with such blocks; those named are slow."""
+    pages = [page for page in PAGES if page != TUTORIAL and blocks(page, language)]
+    return [pytest.param(page, id=page.name, marks=[pytest.mark.slow] * (page.stem in slow)) for page in pages]
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def test_yaml(page):
         parse_config(body if "kind:" in body else training + body, page.name, registries())
 
 
-@pytest.mark.parametrize("page", having("console"))
+@pytest.mark.parametrize("page", having("console", slow=("configuration", "conformance")))
 def test_console(page, tmp_path):
     """Each `$ pycrograd …` runs; an output that the page shows is part of what it prints."""
     (tmp_path / "configs").symlink_to(ROOT / "configs")
