@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
@@ -138,6 +139,7 @@ def contract() -> str:
         "[Versions](versioning.md) say what may change.",
         *paragraphs(contract_module.__doc__ or ""),
         "## Kernels",
+        *paragraphs(Matrix.__doc__ or ""),
         "`a`, `b` and `self` are matrices of the backend's own class. What is marked *optional* has a default.",
         *kernel_tables(),
         "## Derived ops",
@@ -161,8 +163,8 @@ def contract() -> str:
 
 
 def paragraphs(docstring: str) -> list[str]:
-    """A docstring's paragraphs after its first line, each on one line."""
-    return [" ".join(part.split()) for part in inspect.cleandoc(docstring).split("\n\n")[1:]]
+    """A docstring's paragraphs after its first line, each on one line, as is each item of a list."""
+    return [re.sub(r"\n *(?!- )", " ", part) for part in inspect.cleandoc(docstring).split("\n\n")[1:]]
 
 
 def kernel_tables() -> Iterator[str]:

@@ -77,6 +77,20 @@ class Matrix(Operand, ABC):
 
     A subclass sets `shape`, `dtype`, `limits` (None) and `written` (0), through `super().__init__` or itself. It names
     its `device`; the loader sets `backend`. `capabilities` are named promises, those of `CAPABILITIES`.
+
+    This holds of every kernel, also of one that overrides a derived op:
+
+    - The result is a new matrix with memory of its own, never an operand, unless it is `out`. No later call touches it.
+      Memory is freed with the matrix that it belongs to.
+    - `out` may be used or ignored. What it holds before the call counts only if it is an operand.
+    - Operands keep their values, but for one that is `out`, and are read as they are when the kernel is called.
+      Nothing before or behind a matrix in memory is read or written.
+    - Threads may be in kernels at the same time, on different matrices or reading the same ones.
+    - The process stays as it is: global random numbers, NumPy's error handling, the processor's floating-point modes.
+    - Values are right to within rounding in their dtype; sums may be added up in any order. Arithmetic may take
+      denormals for zeros, but what only moves values, from or to the host too, keeps every bit.
+    - A nan is never lost on its way to a result that depends on it, and never gets into one that does not.
+    - With the capability `deterministic`, equal inputs give equal bits, in whatever thread.
     """
 
     __slots__ = ("dtype", "limits", "shape", "written")

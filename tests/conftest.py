@@ -24,10 +24,13 @@ LATER = {"graphs", "training", "capture", "determinism", "threads"}  # tiers of 
 
 @pytest.hookimpl(tryfirst=True)  # before those marked slow are left out
 def pytest_collection_modifyitems(items):
-    """What compiles many programs is slow, where a program takes seconds to compile; so is most of the kit."""
+    """What compiles many programs is slow, where a program takes seconds to compile; so is most of the kit.
+
+    What the kit marks as slow, in every project, is marked as this project marks it.
+    """
     for item in items:
         many = item.get_closest_marker("many_programs") and names(item) & set(COSTLY)
-        if many or tier(item) in LATER:
+        if many or tier(item) in LATER or item.get_closest_marker("conformance_slow"):
             item.add_marker(pytest.mark.slow)
 
 

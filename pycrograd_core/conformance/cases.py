@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 from typing import Any
 
 from pycrograd_core.op import Mismatch, Op
@@ -14,9 +15,11 @@ from pycrograd_core.random import RandomStream
 # Extents at and beside what kernels are cut into: vectors of 4, 8 and 16 lanes, tiles of 16, 32 and 64, long rows.
 EXTENTS: tuple[tuple[int, ...], ...] = (
     (1, 7), (7, 1), (5, 8), (15, 17, 16), (16, 16), (31, 33, 5), (64, 3, 65), (3, 129, 2), (130, 67, 9), (2, 1030),
-    (1030, 3),
+    (2053, 3),
 )  # fmt: skip
-MANY = ((259, 257), (1, 65551), (65551, 1))  # more elements, columns and rows than 16 bits count
+WIDE = ((2, 8209), (8209, 3, 2))
+MANY = ((515, 257), (1, 65551), (65551, 1))  # more elements than 17 bits count; more columns and rows than 16 do
+LARGEST = 2**18  # elements of an operand
 NONE = ((0, 3), (3, 0), (0, 0))
 
 _SMALL, _PAIR = Uniform(3, 4), (Uniform(3, 4), Uniform(3, 4))
@@ -72,13 +75,14 @@ def samples(op: Op) -> tuple[Sample, ...]:
 def resized(op: Op, extents: Sequence[int]) -> Iterator[Sample]:
     """The samples with other extents in place of theirs: equal ones stay equal, extents of 1 stay 1.
 
-    A sample whose parameters speak of its extents (as those of `reshape` do) does not fit any more, and is left out.
+    A sample whose parameters speak of its extents (as those of `reshape` do) does not fit any more, and is left out; so
+    is one that becomes too large.
     """
     for sample in samples(op):
         own = sorted({extent for x in sample.inputs for extent in _extents(x) if extent > 1})
         mapping = {extent: extents[i % len(extents)] for i, extent in enumerate(own)} | {0: 0, 1: 1}
         changed = Sample(tuple(_mapped(x, mapping) for x in sample.inputs), sample.params)
-        if _fits(op, changed):
+        if max(prod(_Shape(x).shape) for x in changed.inputs) <= LARGEST and _fits(op, changed):
             yield changed
 
 

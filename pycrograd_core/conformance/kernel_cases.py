@@ -9,7 +9,7 @@ import numpy as np
 
 from pycrograd_core.op import Op
 
-from .cases import EXTENTS, MANY, Case, broadcasting, case, repeating, resized, samples
+from .cases import EXTENTS, MANY, WIDE, Case, broadcasting, case, repeating, resized, samples
 
 # Inputs over the whole range of an op, beside the tame ones of its samples.
 
@@ -87,7 +87,7 @@ def _products(op: Op) -> Iterator[Case]:
     numbers = np.random.default_rng(10)
     sizes = [(n, n, n) for n in (1, 2, 3, 15, 16, 17, 31, 33, 65)]
     sizes += [(1, 33, 1), (17, 65, 2), (3, 16, 129), (129, 5, 31), (2, 1024, 3), (1, 64, 64), (32, 64, 10)]
-    sizes += [(1, 4099, 1), (3, 2051, 18), (1, 3, 1030), (1030, 3, 1), (259, 70, 257)]
+    sizes += [(1, 4099, 1), (3, 2051, 18), (1, 3, 8209), (8209, 3, 1), (259, 70, 257)]
     for m, k, n in sizes:
         for transpose_a, transpose_b in ((False, False), (False, True), (True, False), (True, True)):
             a = numbers.integers(-8, 9, (k, m) if transpose_a else (m, k)).astype("float64")
@@ -98,7 +98,10 @@ def _products(op: Op) -> Iterator[Case]:
 
 def _parts(op: Op) -> Iterator[Case]:
     numbers = np.random.default_rng(11)
-    x, large = (numbers.uniform(-2, 2, shape).astype("float32").astype("float64") for shape in ((31, 20), (259, 257)))
+    x, large, high, wide = (
+        numbers.uniform(-2, 2, shape).astype("float32").astype("float64")
+        for shape in ((31, 20), (259, 257), (65551, 2), (2, 65551))
+    )
     params: dict[str, list[dict[str, int]]] = {
         "reshape": [{"rows": r, "cols": 620 // r} for r in (1, 5, 31, 620)],
         "slice": [
@@ -112,9 +115,12 @@ def _parts(op: Op) -> Iterator[Case]:
     whole = {"rows": 257, "cols": 259}
     part = {"row_start": 1, "row_stop": 259, "col_start": 1, "col_stop": 256}
     yield Case("259×257", [large], whole if op.name == "reshape" else part)
+    if op.name == "slice":
+        yield Case("65551×2", [high], {"row_start": 65530, "row_stop": 65551, "col_start": 0, "col_stop": 2})
+        yield Case("2×65551", [wide], {"row_start": 0, "row_stop": 2, "col_start": 65530, "col_stop": 65551})
 
 
-_MANY_ROWS = ((65551, 2, 70), (9, 2, 65551), (259, 257, 300))
+_MANY_ROWS = ((65551, 2, 70), (9, 2, 65551), (259, 257, 300), (5, 8209, 7))
 
 
 def _scattered(op: Op) -> Iterator[Case]:
@@ -148,7 +154,8 @@ EMPTY: dict[str, list[tuple[list[tuple[int, int]], dict[str, Any]]]] = {
 }  # fmt: skip
 
 
-def _empty(op: Op) -> Iterator[Case]:
+def empty(op: Op) -> Iterator[Case]:
+    """Operands without elements, of which some give a result that has some."""
     for shapes, params in EMPTY.get(op.name, ()):
         text = ", ".join("×".join(map(str, shape)) for shape in shapes)
         yield Case(f"{text} {params or ''}", [np.full(shape, 1.5) for shape in shapes], params)
@@ -170,8 +177,8 @@ OF_ONE: dict[str, tuple[Callable[[Op], Iterator[Case]], ...]] = {
 
 def cases(op: Op) -> Iterator[Case]:
     """All inputs that a kernel is tried on."""
-    sizes = (each for extents in EXTENTS for each in resized(op, extents))
+    sizes = (each for extents in (*EXTENTS, *WIDE) for each in resized(op, extents))
     for sample in (*samples(op), *sizes, *broadcasting(op)):
         yield case(op, sample)
-    for more in (repeating, _ranged, _empty, *([_many] if op.elementwise else []), *OF_ONE.get(op.name, ())):
+    for more in (repeating, _ranged, empty, *([_many] if op.elementwise else []), *OF_ONE.get(op.name, ())):
         yield from more(op)

@@ -7,8 +7,8 @@
 
 Each check is a test, named by the check, so that `-k "kernels and matmul"` chooses among them. All of them run in this
 process: one that crashes takes it along, which `pycrograd check` survives. Checks that the backend lacks the capability
-for are no tests. Checks that take seconds are marked `slow`. Expected failures are xfailed; one that is named,
-by no pattern, and passes is stale and warns.
+for are no tests. Checks that take seconds are marked `conformance_slow`: `-m "not conformance_slow"` leaves them out.
+Expected failures are xfailed; one that is named, by no pattern, and passes is stale and warns.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the mark known that the checks of a slow tier have."""
-    config.addinivalue_line("markers", "slow: takes more than a few seconds")
+    """Make the mark known that the checks of a slow tier have: in every project, so that it is named after the kit."""
+    config.addinivalue_line("markers", "conformance_slow: a check of a backend that takes more than a few seconds")
 
 
 class BackendConformance:
@@ -51,7 +51,7 @@ class BackendConformance:
         for key in expected.stale(found, ()):
             _warn(f"{expected.source}: {key!r} is the name of no check")
         asked = [check for check in found if not_asked(subject, check) is None]
-        marks = {tier.name: [pytest.mark.slow] for tier in TIERS if tier.slow}
+        marks = {tier.name: [pytest.mark.conformance_slow] for tier in TIERS if tier.slow}
         metafunc.parametrize(
             ("check", "expected"),
             [pytest.param(check, expected, id=check.id, marks=marks.get(check.tier, [])) for check in asked],

@@ -155,11 +155,3 @@ def differences(function: Formula, arrays: Sequence[Array], position: int, step:
         kinked = abs(near / 2 - far / 4) > 1e-5 * max(step, abs(near))
         gradient[index] = np.nan if kinked else (8 * near - far) / (12 * step)
     return gradient
-
-
-def relative_error(found: Array, expected: Array) -> float:
-    """The greatest difference, in units of the greatest expected number or of 1."""
-    assert found.shape == expected.shape
-    if not expected.size:
-        return 0.0
-    return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))

@@ -52,11 +52,6 @@ class Result:
         """The result of a check."""
         return cls(check.id, check.tier, check.name, outcome, check.op, check.dtype, **found)
 
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Result:
-        """The result that `to_json` wrote down."""
-        return cls(**{**record, "outcome": Outcome(record["outcome"])})
-
     def to_json(self) -> dict[str, Any]:
         """A record of the fields, by their names. An error that is no finite number is None."""
         record = {**vars(self), "outcome": self.outcome.value}

@@ -10,6 +10,7 @@ from pycrograd_core.errors import OptionError
 from pycrograd_core.registry import nearest
 
 from .check import Check
+from .tiers import TIERS
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -27,14 +28,17 @@ class Selection:
 
     def of(self, checks: Sequence[Check]) -> list[Check]:
         """The checks that are meant. Raises OptionError for a tier that there is not, or a pattern of no check."""
-        known = dict.fromkeys(check.tier for check in checks)
         for tier in self.tiers:
-            if tier not in known:
-                raise OptionError(f"there is no tier {tier!r}; {nearest(tier, known)}")
+            if tier not in {each.name for each in TIERS}:
+                raise OptionError(f"there is no tier {tier!r}; {nearest(tier, [each.name for each in TIERS])}")
+            if not any(check.tier == tier for check in checks):
+                raise OptionError(f"the tier {tier!r} has no check for this backend")
         within = [check for check in checks if not self.tiers or check.tier in self.tiers]
         for pattern in self.only:
             if not any(matches(pattern, check.id) for check in within):
-                raise OptionError(f"no check is called {pattern!r}; {_near(pattern, [check.id for check in within])}")
+                among = f" of the tier {' or '.join(self.tiers)}" if self.tiers else ""
+                hint = _near(pattern, [check.id for check in within])
+                raise OptionError(f"no check{among} is called {pattern!r}; {hint}")
         return [check for check in within if not self.only or any(matches(each, check.id) for each in self.only)]
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Sequence
+from struct import calcsize
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pycrograd_core.matrix import Matrix
+from pycrograd_core.errors import ConformanceError
+from pycrograd_core.matrix import FORMATS, Matrix
 from pycrograd_core.op import INDEX_DTYPE, Op
 from pycrograd_core.ops import TABLE
 from pycrograd_core.plugins import use_backend
@@ -18,6 +20,21 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
+
+
+def read(matrix: Matrix, case: str = "") -> NDArray[Any]:
+    """A copy of what `to_host` gives, by the buffer protocol alone. Raises ConformanceError if its size is another."""
+    buffer = memoryview(matrix.to_host())
+    where, (rows, cols) = f"{case}: " if case else "", matrix.shape
+    if not buffer.c_contiguous:
+        raise ConformanceError(f"{where}to_host() must give a contiguous, row-major buffer: copy a transpose or a part")
+    expected = rows * cols * calcsize(FORMATS[matrix.dtype])
+    if buffer.nbytes != expected:
+        raise ConformanceError(
+            f"{where}to_host() of {rows}×{cols} {matrix.dtype} gives {buffer.nbytes} bytes, of format "
+            f"{buffer.format!r}, it should be {expected}"
+        )
+    return np.frombuffer(buffer, matrix.dtype).reshape(rows, cols).copy()
 
 
 class Subject:
@@ -67,10 +84,9 @@ class Subject:
         made = {id(x): self.tensor(x, kind).value for x, kind in zip(arrays, kinds, strict=True)}
         return [made[id(x)] for x in arrays]
 
-    def host(self, value: Any) -> NDArray[Any]:
-        """The values of a matrix or a tensor."""
-        found: NDArray[Any] = (value if isinstance(value, Tensor) else Tensor.of(value)).numpy()
-        return found
+    def host(self, value: Any, case: str = "") -> NDArray[Any]:
+        """The values of a matrix or a tensor. Raises ConformanceError, which names the case, if they cannot be read."""
+        return read(value, case) if isinstance(value, Matrix) else value.numpy()
 
     def takes_out(self, op: Op) -> bool:
         """Whether this backend's kernel of an op has the parameter `out`."""

@@ -7,9 +7,11 @@ A template is a file in `templates/` whose name ends in `.template`, and `string
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from string import Template
+from tempfile import TemporaryDirectory
 
 from pycrograd_core import __version__
 from pycrograd_core.errors import BackendError, OptionError, PycrogradError
@@ -69,12 +71,22 @@ def write(name: str, language: str = "python", folder: Path | None = None) -> tu
         raise OptionError(f"{target} exists already: remove it, or choose another folder with --out")
     files = rendered(names, LANGUAGES[language])
     try:
-        for path, text in files.items():
-            (target / path).parent.mkdir(parents=True, exist_ok=True)
-            (target / path).write_text(text, "utf-8")
+        _write_all(files, target)
     except OSError as failure:
         raise PycrogradError(f"cannot write {target}: {failure.strerror or failure}") from failure
     return target, sorted(files)
+
+
+def _write_all(files: Mapping[str, str], target: Path) -> None:
+    """Write files into a folder that is there once all of them are: half a package would be in the way of the next."""
+    if not target.parent.exists():
+        target.parent.mkdir(parents=True)
+    with TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
+        unfinished = Path(scratch) / target.name
+        for path, text in files.items():
+            (unfinished / path).parent.mkdir(parents=True, exist_ok=True)
+            (unfinished / path).write_text(text, "utf-8")
+        unfinished.rename(target)
 
 
 def rendered(names: Names, language: Language) -> dict[str, str]:

@@ -40,7 +40,7 @@ def test_every_check_is_a_test(pytest_of_mine):
     names = [line for line in done.stdout.splitlines() if "::" in line]
     assert len(names) > 500
     assert "test_mine.py::TestMine::test_conformance[kernels/matmul float32]" in names
-    fast = pytest_of_mine("-q", "--collect-only", "-m", "not slow").stdout.splitlines()
+    fast = pytest_of_mine("-q", "--collect-only", "-m", "not conformance_slow").stdout.splitlines()
     assert {name.partition("[")[2].partition("/")[0] for name in set(names) - set(fast)} == {"growth"}
 
 

@@ -165,4 +165,34 @@ FAULTS = [
         "np.matmul(a, b, out=memory)",
         "memory += a @ b",
     ),
+    (
+        "assign loses the sign of zeros",
+        "host/apart float32",
+        "np.copyto(self.array, source.array)",
+        "np.copyto(self.array, source.array + self.array.dtype.type(0))",
+    ),
+    (
+        "a matrix that is assigned to itself is cleared",
+        "host/apart float32",
+        "np.copyto(self.array, source.array)",
+        "self.array.fill(0); np.add(self.array, source.array, out=self.array)",
+    ),
+    (
+        "synchronize waits for nothing",
+        "host/shared float32",
+        "def synchronize(cls) -> None:\n        _finish()",
+        "def synchronize(cls) -> None: ...",
+    ),
+    (
+        "full fills no more than 4096 elements",
+        "host/full float32",
+        "cls(np.full((rows, cols), value, dtype), dtype)",
+        "cls(np.where(np.arange(rows * cols).reshape(rows, cols) < 4096, value, 0).astype(dtype), dtype)",
+    ),
+    (
+        "a kernel's name is misspelt",
+        "signatures/names",
+        "def sigmoid(self",
+        "def sigmod(self",
+    ),
 ]

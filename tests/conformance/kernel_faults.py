@@ -392,4 +392,55 @@ FAULTS = [
         "return self._computed(np.power, other, out=out)",
         "raise SystemExit(0)",
     ),
+    (
+        "matmul leaves out as it is where there is nothing to add up",
+        "kernels/matmul out float32",
+        "_WORK.append(partial(_product, a, b, y.memory))",
+        "(len(b) or out is None) and _WORK.append(partial(_product, a, b, y.memory))",
+    ),
+    (
+        "the sum of nothing leaves out as it is",
+        "kernels/sum out float32",
+        "return self._computed(lambda x: x.sum",
+        "return out if out is not None and not self.rows else self._computed(lambda x: x.sum",
+    ),
+    (
+        "a square in place is forgotten",
+        "kernels/multiply out float32",
+        "return self._computed(np.multiply, other, out=out)",
+        "return out if out is self is other else self._computed(np.multiply, other, out=out)",
+    ),
+    (
+        "products are no more than 2048 columns wide",
+        "kernels/matmul float32",
+        "np.matmul(a, b, out=memory)",
+        "np.matmul(a, b, out=memory); memory[:, 2048:] = 0",
+    ),
+    (
+        "slice counts rows in 16 bits",
+        "kernels/slice float32",
+        "self.array[row_start:row_stop, col_start:col_stop].copy()",
+        "np.take(self.array, np.arange(row_start, row_stop) % 65536, 0)[:, col_start:col_stop].copy()",
+    ),
+    (
+        "take_rows takes 4096 columns",
+        "kernels/take_rows float32",
+        "self._made(self.array[indices.array[:, 0]], out)",
+        (
+            "self._made(np.where(np.arange(self.cols) < 4096, self.array[indices.array[:, 0]], "
+            "self.array.dtype.type(0)), out)"
+        ),
+    ),
+    (
+        "transpose is not contiguous",
+        "kernels/transpose float32",
+        "self._made(self.array.T.copy())",
+        "Honest(self.array.T, self.dtype)",
+    ),
+    (
+        "greater is of bytes",
+        "kernels/greater float32",
+        "self._computed(np.greater, other, out=out)",
+        "Honest(np.greater(self.array, other.array), self.dtype)",
+    ),
 ]

@@ -76,4 +76,70 @@ FAULTS = [
             "not None else x).sum"
         ),
     ),
+    (
+        "a result of a captured step is its argument",
+        "capture/results overwritten float32",
+        "values[value].reshape(*value.shape) for value in program.outputs",
+        (
+            "(values[value] if value in program.arguments and value not in program.updates else "
+            "values[value].reshape(*value.shape)) for value in program.outputs"
+        ),
+    ),
+    (
+        "a result of a captured step is its state",
+        "capture/results overwritten float32",
+        "values[value].reshape(*value.shape) for value in program.outputs",
+        (
+            "(values[value] if value in program.states and value not in program.updates else "
+            "values[value].reshape(*value.shape)) for value in program.outputs"
+        ),
+    ),
+    (
+        "a result of a captured step is its constant",
+        "capture/results overwritten float32",
+        "values[value].reshape(*value.shape) for value in program.outputs",
+        (
+            "(values[value] if value in program.constants else values[value].reshape(*value.shape)) for value in "
+            "program.outputs"
+        ),
+    ),
+    (
+        "equal results of a captured step are one matrix",
+        "capture/results overwritten float32",
+        "outputs = [values[value].reshape(*value.shape) for value in program.outputs]",
+        (
+            "made = {value: values[value].reshape(*value.shape) for value in program.outputs}; outputs = "
+            "[made[value] for value in program.outputs]"
+        ),
+    ),
+    (
+        "long products are added up in any order",
+        "determinism/matmul float32",
+        "_product, a, b, y.memory",
+        (
+            "_product, *((a, b) if len(b) <= 512 or a.dtype != 'float32' else (a[:, (p := "
+            "np.random.default_rng().permutation(len(b)))], b[p])), y.memory"
+        ),
+    ),
+    (
+        "long sums are added up in any order",
+        "determinism/sum float32",
+        "lambda x: x.sum",
+        "lambda x: (x if x.size < 65536 else np.random.default_rng().permuted(x, axis=axis)).sum",
+    ),
+    (
+        "float64 leaks",
+        "growth/kernels",
+        "self._computed(np.exp, out=out)",
+        (
+            "(self.dtype == 'float64' and __import__('ctypes').pythonapi.PyMem_RawMalloc(4800), "
+            "self._computed(np.exp, out=out))[1]"
+        ),
+    ),
+    (
+        "programs are kept",
+        "growth/dropped",
+        "kept |= program.states",
+        "kept |= program.states; cls.programs = [*getattr(cls, 'programs', ()), program]",
+    ),
 ]

@@ -1,6 +1,7 @@
 """What `new-backend` writes in each language, and when it writes nothing."""
 
 import ast
+import errno
 import inspect
 import subprocess
 import tomllib
@@ -179,6 +180,31 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(PycrogradError, match=f"cannot write .*file.pycrograd-{NAME}: Not a directory"):
         write(NAME, "python", tmp_path / "file")
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised", "message"),
+    [(FULL, PycrogradError, "cannot write .*: No space left on device"), (KeyboardInterrupt, KeyboardInterrupt, None)],
+    ids=["full", "interrupted"],
+)
+def test_half_a_package_is_none(tmp_path, monkeypatch, failure, raised, message):
+    """Whatever ends it half-way, nothing is left that would be in the way of the next."""
+    write_text, begun = Path.write_text, []
+
+    def failing(path, *text):
+        begun.append(path)
+        if len(begun) == len(SHARED) // 2:
+            raise failure
+        return write_text(path, *text)
+
+    monkeypatch.setattr(Path, "write_text", failing)
+    with pytest.raises(raised, match=message):
+        write(NAME, "python", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert write(NAME, "python", tmp_path)[0].is_dir()
 
 
 # The command -------------------------------------------------------------------------------------------------------

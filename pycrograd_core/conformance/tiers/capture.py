@@ -209,6 +209,32 @@ def _writes(subject: Subject, function: Callable[..., Results], dtype: str) -> E
     return Evidence(2 * CALLS, error, TOLERANCE[dtype])
 
 
+def _owned(subject: Subject, dtype: str) -> Evidence:
+    """A result belongs to whoever asked: what is written to it is seen in no state, argument or other result."""
+    weight, exact = subject.tensor([[3.0, 4.0]], dtype), "exact_capture" in subject.capabilities
+
+    @capture
+    def step(x: Tensor) -> Results:
+        with subject.use():
+            constant = Tensor([[5.0, 6.0]], dtype=dtype)
+        return weight.reshape(1, 2), x.reshape(1, 2), constant.reshape(1, 2), x * 2.0, x * 2.0, x + weight
+
+    error = 0.0
+    for call in range(CALLS):
+        values = np.array([[1.0, 2.0]]) * (call + 1)
+        x = subject.tensor(values, dtype)
+        results, held = step(x), weight.numpy()
+        expected = [held, values, np.array([[5.0, 6.0]]), values * 2, values * 2, values + held]
+        for number, (result, wanted) in enumerate(zip(results, expected, strict=True)):
+            case = f"result {number} of call {call}, the results before it overwritten"
+            error = max(error, _alike(result.numpy(), wanted.astype(dtype), dtype, exact, case))
+            with no_grad():
+                result.assign(np.full((1, 2), 9.0))
+        for tensor, wanted, name in ((weight, np.array([[3.0, 4.0]]), "a state"), (x, values, "an argument")):
+            same(tensor.numpy(), wanted.astype(dtype), f"{name} of call {call}, whose results were overwritten")
+    return Evidence(CALLS, error, TOLERANCE[dtype])
+
+
 def _name(function: Callable[..., Results]) -> str:
     return function.__name__.strip("_").replace("_", " ")
 
@@ -219,6 +245,7 @@ def checks(subject: Subject) -> Iterator[Check]:
     for dtype in ("float32",) if costly else subject.dtypes:
         for function in WRITING:
             yield _check(_name(function), dtype, partial(_writes, subject, function, dtype))
+        yield _check("results overwritten", dtype, partial(_owned, subject, dtype))
         for first in range(0, GRAPHS, 50):
             numbers = range(first, first + 50, 25 if costly else 5)
             yield _check(f"random steps from {first}", dtype, partial(random_steps, subject, numbers, dtype))

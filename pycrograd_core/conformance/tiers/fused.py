@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator
 from functools import partial
 from itertools import product
+from math import inf, nan
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from pycrograd_core.conformance.cases import (
     EXTENTS,
     MANY,
     NONE,
+    WIDE,
     Case,
     broadcasting,
     case,
@@ -24,29 +26,35 @@ from pycrograd_core.conformance.cases import (
     samples,
 )
 from pycrograd_core.conformance.check import Check, Evidence
-from pycrograd_core.conformance.measure import same, whole
+from pycrograd_core.conformance.measure import element_errors, same, whole, worst
 from pycrograd_core.conformance.oracle import Oracle
 from pycrograd_core.conformance.subject import Subject
 from pycrograd_core.errors import ConformanceError
 from pycrograd_core.matrix import Matrix
 from pycrograd_core.op import Op
+from pycrograd_core.ops.samples import Uniform
 
 from .gradients import tolerance
 from .values import edges
 
 ORACLE = Subject(Oracle)
+FACTOR = 2**17  # of numbers that are far from those of samples
 
 
 def _cases(op: Op, dtype: str) -> Iterator[Case]:
     """All inputs that an override is tried on. One that asks for a dtype is asked for this one."""
-    sizes = (each for extents in (*EXTENTS, *NONE) for each in resized(op, extents))
-    many = [*resized(op, MANY[0])][: op.elementwise]
+    large = () if op.indices else (*WIDE, (*MANY[0], 3))  # a decomposition makes rows of indices, as wide as indices go
+    sizes = (each for extents in (*EXTENTS, *NONE, *large) for each in resized(op, extents))
     asked = {"dtype": dtype} if "dtype" in inspect.signature(op.decomposition or op).parameters else {}
-    for sample in (*samples(op), *sizes, *many, *broadcasting(op)):
+    for sample in (*samples(op), *sizes, *broadcasting(op)):
         each = case(op, sample)
         yield Case(each.text, each.arrays, {**each.params, **asked})
     yield from repeating(op)
     yield from _far(op)
+    for sample in samples(op):
+        each = case(op, sample)
+        far = [x * FACTOR if type(given) is Uniform else x for given, x in zip(sample.inputs, each.arrays, strict=True)]
+        yield Case(f"{each.text}, times {FACTOR}", far, {**each.params, **asked})
     for sample in (*samples(op), *resized(op, (40, 5)), *resized(op, (5, 40))):
         each = case(op, sample)
         whole_numbers = [np.round(x) for x in each.arrays]  # of which many are equal
@@ -82,9 +90,10 @@ def _op(subject: Subject, op: Op, dtype: str) -> Evidence:
             continue  # whole numbers may be zeros, which some op divides by
         inputs = subject.matrices(op, each.arrays, dtype)
         found = called(subject, op, inputs, each.params, text)
-        error = max(error, whole(subject.host(found), exact, limit, text))
+        values = subject.host(found, text)
+        error = max(error, whole(values, exact, limit, text))
         decomposed = subject.host(_decomposed(op, inputs, each))
-        whole(subject.host(found), decomposed.astype("float64"), 2 * limit, f"{text}, beside its decomposition")
+        whole(values, decomposed.astype("float64"), 2 * limit, f"{text}, beside its decomposition")
         _unchanged(subject, inputs, each, text, None)
         count += 1
     return Evidence(count, error, limit)
@@ -117,29 +126,53 @@ def _out(subject: Subject, op: Op, dtype: str) -> Evidence:
 
 
 def _special(subject: Subject, op: Op, dtype: str) -> Evidence:
-    """Where the decomposition gives nan or an infinity, so does the kernel, and nowhere else.
+    """What the decomposition gives at the edges of the dtype, nan and infinities too, the kernel gives as well.
 
-    Not at denormals: a device may take them for zeros in one, and not in the other.
+    An error is relative to the greater of the result and the operands, since sums of theirs cancel. Not at denormals: a
+    device may take them for zeros in one, and not in the other.
     """
     sample = op.samples[0]
     values = edges(dtype)
     columns = [np.array([c]) for c in zip(*product(values, repeat=len(sample.inputs)), strict=True)]
     inputs, each = subject.matrices(op, columns, dtype), Case("special values", columns, sample.params)
     found = subject.host(called(subject, op, inputs, sample.params, op.name))
-    expected = subject.host(_decomposed(op, inputs, each))
-    apart = (np.isnan(found) != np.isnan(expected)) | (np.isinf(found) != np.isinf(expected))
-    apart |= np.isinf(expected) & (found != expected) & ~np.isnan(found)
-    if apart.any():
-        at = int(np.argwhere(apart)[0][1])
+    expected = subject.host(_decomposed(op, inputs, each)).astype("float64")
+    errors = element_errors(found, expected, dtype, np.fmax.reduce(np.abs([expected, *columns])))
+    wrong, limit = np.argwhere(~(errors <= 2 * tolerance(op, dtype))), 2 * tolerance(op, dtype)
+    if len(wrong):
+        at = int(wrong[0][1])
         raise ConformanceError(
             f"{op.name}({', '.join(f'{x[0, at]:.9g}' for x in columns)}) is {found[0, at]!s}; its decomposition gives "
-            f"{expected[0, at]!s}; {int(apart.sum())} of {apart.size} such differ"
+            f"{expected[0, at]!s}; {len(wrong)} of {errors.size} such differ"
         )
-    return Evidence(apart.size)
+    return Evidence(errors.size, float(errors.max()), limit)
+
+
+def _lets_through(subject: Subject, op: Op, dtype: str) -> Evidence:
+    """A nan or an infinity comes out where it does of the decomposition on exact kernels, and reaches nothing else."""
+    count, limit = 0, tolerance(op, dtype)
+    for sample in samples(op):
+        each = case(op, sample)
+        asked = subject.matrices(op, each.arrays, dtype)
+        if op.dtype_of(asked, each.params) != dtype:
+            continue
+        drawn = [i for i, given in enumerate(sample.inputs) if type(given) is Uniform]
+        for position, value in product(drawn, (nan, inf, -inf)):
+            for row, col in ((-1, -1), *((0, col) for col in range(each.arrays[position].shape[1]))):
+                x = each.arrays[position].copy()
+                x[row, col] = value
+                arrays = [*each.arrays[:position], x, *each.arrays[position + 1 :]]
+                one = Case(f"{each.text}, {value:g} at [{row}, {col}] of input {position}", arrays, each.params)
+                inputs = subject.matrices(op, arrays, dtype)
+                found, expected = subject.host(called(subject, op, inputs, one.params, one.text)), _exact(op, one)
+                finite = np.abs(expected[np.isfinite(expected)])
+                worst(found, expected, dtype, limit, f"{op.name}({one.text})", max(1.0, float(finite.max(initial=0.0))))
+                count += 1
+    return Evidence(count)
 
 
 def checks(subject: Subject) -> Iterator[Check]:
-    """For each overridden op: samples and sizes, `out`, memory, and special values if it is elementwise."""
+    """For each overridden op: samples and sizes, `out`, memory, special values, a nan or an infinity among others."""
     for op in subject.overrides:
         for dtype in subject.dtypes:
             fields = {"op": op.name, "dtype": dtype}
@@ -150,3 +183,6 @@ def checks(subject: Subject) -> Iterator[Check]:
                 yield Check("fused", f"{op.name} {name} {dtype}", partial(run, subject, op, dtype), **fields)
             if op.elementwise and len(op.samples[0].inputs) <= 2:
                 yield Check("fused", f"{op.name} special {dtype}", partial(_special, subject, op, dtype), **fields)
+            yield Check(
+                "fused", f"{op.name} lets through {dtype}", partial(_lets_through, subject, op, dtype), **fields
+            )

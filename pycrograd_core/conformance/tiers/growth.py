@@ -29,6 +29,7 @@ STEADY = {  # what may grow with each step in half of the windows: what leaks do
 }
 BYTES_A_STEP = 256  # that the process may grow by on average, whenever it does
 MATRICES = 64  # that may be alive at the end, more than after the first steps
+DROPPED = 10  # captured steps
 ANEW = 20  # steps with the same operands
 SAME = 50  # steps with the same number of rows
 ROWS = (3, 5, 8)  # the batch differs from time to time, so that a pool by size has to give back
@@ -91,13 +92,15 @@ class _Network:
 
 
 def _kernels(subject: Subject) -> Evidence:
-    """Every kernel, with `out` half of the time, and the ways to the host and back."""
+    """Every kernel, in each dtype, with `out` half of the time, and the ways to the host and back."""
     matrix, ops = subject.matrix, (*subject.kernels, *subject.overrides)
     calls: list[Callable[[], Any]] = []
 
     def step(number: int) -> None:
         if number % ANEW == 0:  # operands are others from time to time
-            calls[:] = [_call(subject, op, bool(number % (2 * ANEW))) for op in ops]
+            turn = number // ANEW
+            dtype = subject.dtypes[turn // 2 % len(subject.dtypes)]
+            calls[:] = [_call(subject, op, dtype, bool(turn % 2)) for op in ops]
         for call in calls:
             call()
         x = matrix.full(2, 3, float(number), "float32")
@@ -107,9 +110,9 @@ def _kernels(subject: Subject) -> Evidence:
         return _grows(subject, step)
 
 
-def _call(subject: Subject, op: Op, takes_out: bool) -> Callable[[], Any]:
+def _call(subject: Subject, op: Op, dtype: str, takes_out: bool) -> Callable[[], Any]:
     sample = op.samples[0]
-    inputs, kernel = subject.matrices(op, drawn(op, sample), "float32"), subject.matrix.kernels[op]
+    inputs, kernel = subject.matrices(op, drawn(op, sample), dtype), subject.matrix.kernels[op]
     result = kernel(*inputs, **sample.params)
     out = {"out": result} if takes_out and subject.takes_out(op) else {}
     return partial(kernel, *inputs, **sample.params, **out)
@@ -143,7 +146,29 @@ def _scanned(subject: Subject) -> Evidence:
     return _grows(subject, lambda number: captured.scan(network.x, network.labels, rows=rows).numpy(), at_once)
 
 
+def _dropped(subject: Subject) -> Evidence:
+    """A captured step that nobody has any more leaves no matrix behind."""
+
+    def alive_after(steps: int) -> int:
+        for _ in range(steps):
+            network = _Network(subject)
+            captured = capture(network.step)
+            for number in range(3):
+                rows = network.rows(number)
+                captured(network.x.take_rows(rows), network.labels.take_rows(rows)).item()
+            del network, captured
+        subject.matrix.synchronize()
+        gc.collect()
+        return alive(subject)
+
+    more = -alive_after(DROPPED) + alive_after(DROPPED)
+    if more >= DROPPED:
+        raise ConformanceError(f"{more} more matrices are alive after {DROPPED} captured steps were made and dropped")
+    return Evidence(DROPPED)
+
+
 def checks(subject: Subject) -> Iterator[Check]:
-    """Kernels alone, and training eagerly, captured and scanned."""
+    """Kernels alone, training eagerly, captured and scanned, and captured steps that come and go."""
     for name, run in (("kernels", _kernels), ("eager", _eager), ("captured", _captured), ("scanned", _scanned)):
         yield Check("growth", name, partial(run, subject), dtype="float32")
+    yield Check("growth", "dropped", partial(_dropped, subject), dtype="float32")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from array import array
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,13 +12,15 @@ import numpy as np
 from pycrograd_core.conformance.check import Check, Evidence
 from pycrograd_core.conformance.measure import same
 from pycrograd_core.conformance.memory import OVERWRITES
-from pycrograd_core.conformance.subject import Subject
+from pycrograd_core.conformance.subject import Subject, read
 from pycrograd_core.errors import ConformanceError
 from pycrograd_core.matrix import FORMATS, Matrix
 from pycrograd_core.op import INDEX_DTYPE
 from pycrograd_core.tensor import Tensor
 
 SHARES = "host_memory"
+WAITED = 20  # products that are waited for
+FILLED = ((1, 1), (3, 5), (1, 33), (65, 1), (259, 257), (0, 3), (3, 0))
 SHAPES = ((1, 1), (1, 7), (7, 1), (3, 5), (16, 16), (33, 31), (1, 4097), (4097, 1), (0, 3), (3, 0), (0, 0))
 
 
@@ -63,20 +64,6 @@ def _made(subject: Subject, values: Any, dtype: str) -> Matrix:
     return subject.matrix.from_host(np.ascontiguousarray(values), *values.shape, dtype)  # type: ignore[call-arg]
 
 
-def _read(matrix: Matrix, dtype: str) -> Any:
-    """What `to_host` gives, by the buffer protocol alone."""
-    buffer = memoryview(matrix.to_host())
-    rows, cols = matrix.shape
-    if not buffer.c_contiguous:
-        raise ConformanceError("to_host() must give a contiguous, row-major buffer")
-    expected = rows * cols * struct.calcsize(FORMATS[dtype])
-    if buffer.nbytes != expected:
-        raise ConformanceError(
-            f"to_host() of {rows}×{cols} {dtype} gives {buffer.nbytes} bytes, it should be {expected}"
-        )
-    return np.frombuffer(buffer, dtype).reshape(rows, cols).copy()
-
-
 def _round_trip(subject: Subject, dtype: str) -> Evidence:
     arrays = [*(numbers(shape, dtype) for shape in SHAPES), special(dtype), special(dtype).T]
     for values in arrays:
@@ -84,7 +71,7 @@ def _round_trip(subject: Subject, dtype: str) -> Evidence:
         case = f"{values.shape[0]}×{values.shape[1]} {dtype}, to the host and back"
         if type(matrix) is not subject.matrix or (matrix.shape, matrix.dtype) != (values.shape, dtype):
             raise ConformanceError(f"{case}: from_host made a {type(matrix).__name__} {matrix.shape} {matrix.dtype}")
-        same(_read(matrix, dtype), values, case)
+        same(read(matrix), values, case)
     return Evidence(len(arrays))
 
 
@@ -100,7 +87,7 @@ def _buffers(subject: Subject, dtype: str) -> Evidence:
     }
     for name, make in kinds.items():
         matrix = subject.matrix.from_host(make(), 3, 4, dtype)
-        same(_read(matrix, dtype), values, f"from_host of {name}")
+        same(read(matrix), values, f"from_host of {name}")
     return Evidence(len(kinds))
 
 
@@ -145,21 +132,27 @@ def _apart(subject: Subject, dtype: str) -> Evidence:
         given = values.copy()
         matrix = subject.matrix.from_host(given, rows, cols, dtype)
         given[:] = 0
-        same(_read(matrix, dtype), values, "a matrix, after the buffer that it was made from was overwritten")
+        same(read(matrix), values, "a matrix, after the buffer that it was made from was overwritten")
         tensor = subject.tensor(values, dtype)
         copied = tensor.numpy()
         copied[:] = 0
         same(subject.host(tensor), values, "a tensor, after what numpy() returned was overwritten")
         source = _made(subject, others, dtype)
-        read = tensor.numpy()
+        before = tensor.numpy()
         if matrix.assign(source) is not None:
             raise ConformanceError("assign() must return nothing")
-        same(read, values, "what was read before assign()")
-        same(_read(matrix, dtype), others, "a matrix after assign()")
+        same(before, values, "what was read before assign()")
+        same(read(matrix), others, "a matrix after assign()")
         for way, overwrite in OVERWRITES.items():
             overwrite(subject, source, values)
-            same(_read(matrix, dtype), others, f"a matrix, after the source of its assign() was {way}")
-    return Evidence(2)
+            same(read(matrix), others, f"a matrix, after the source of its assign() was {way}")
+        matrix.assign(matrix)
+        same(read(matrix), others, "a matrix that was assigned to itself")
+    values = special(dtype)
+    matrix = _made(subject, values[:, ::-1], dtype)
+    matrix.assign(_made(subject, values, dtype))
+    same(read(matrix), values, "special values that were assigned")
+    return Evidence(3)
 
 
 def _two(subject: Subject, dtype: str) -> Evidence:
@@ -174,8 +167,8 @@ def _two(subject: Subject, dtype: str) -> Evidence:
         for way, overwrite in OVERWRITES.items():
             one, other = make(), make()
             overwrite(subject, one, others)
-            same(_read(other, dtype), values, f"one of two matrices by {name}, after the other was {way}")
-            same(_read(make(), dtype), values, f"a matrix by {name}, after an equal one was {way}")
+            same(read(other), values, f"one of two matrices by {name}, after the other was {way}")
+            same(read(make()), values, f"a matrix by {name}, after an equal one was {way}")
     return Evidence(len(makers) * len(OVERWRITES))
 
 
@@ -187,7 +180,19 @@ def _shared(subject: Subject, dtype: str) -> Evidence:
     matrix.assign(_made(subject, others, dtype))
     subject.matrix.synchronize()
     same(seen, others, f"what to_host() gave, after assign(), with the capability {SHARES}")
-    return Evidence(1)
+    if dtype == INDEX_DTYPE:
+        return Evidence(1)
+    large, share = np.full((64, 64), 1.0), np.full((64, 64), 1 / 64)  # powers of two, so that the sums are exact
+    out, x, y = (_made(subject, each.astype(dtype), dtype) for each in (large * 0, large, share))
+    seen = np.frombuffer(out.to_host(), dtype).reshape(64, 64)
+    for _ in range(WAITED):
+        x = x.matmul(y)
+    product = x.matmul(y, out=out)
+    if product is not out:
+        out.assign(product)
+    subject.matrix.synchronize()
+    same(seen, large.astype(dtype), f"what to_host() gave, after {WAITED + 1} products and synchronize()")
+    return Evidence(2)
 
 
 def _owned(subject: Subject, dtype: str) -> Evidence:
@@ -195,19 +200,19 @@ def _owned(subject: Subject, dtype: str) -> Evidence:
     for shape in SHAPES:
         values = numbers(shape, dtype)
         matrix = subject.matrix.from_owned(values.copy(), *shape, dtype)
-        same(_read(matrix, dtype), values, f"from_owned of {shape[0]}×{shape[1]}")
+        same(read(matrix), values, f"from_owned of {shape[0]}×{shape[1]}")
         matrix.assign(_made(subject, values[::-1], dtype))
-        same(_read(matrix, dtype), values[::-1], f"from_owned of {shape[0]}×{shape[1]}, after assign()")
+        same(read(matrix), values[::-1], f"from_owned of {shape[0]}×{shape[1]}, after assign()")
     return Evidence(len(SHAPES))
 
 
 def _full(subject: Subject, dtype: str) -> Evidence:
     filled = [0, 1, -7, 2**24 + 1] if dtype == INDEX_DTYPE else [0.0, -0.0, 1.5, -1e30, 1 / 3, np.inf, -np.inf, np.nan]
     for value in filled:
-        for rows, cols in ((1, 1), (3, 5), (1, 33), (65, 1), (0, 3), (3, 0)):
+        for rows, cols in FILLED:
             found = subject.matrix.full(rows, cols, value, dtype)
             same(subject.host(found), np.full((rows, cols), value, dtype), f"full({rows}, {cols}, {value}, {dtype!r})")
-    return Evidence(len(filled) * 6)
+    return Evidence(len(filled) * len(FILLED))
 
 
 def _finished(subject: Subject, dtype: str) -> Evidence:

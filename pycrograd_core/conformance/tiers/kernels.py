@@ -10,9 +10,9 @@ import numpy as np
 
 from pycrograd_core.conformance import memory
 from pycrograd_core.conformance.calls import called
-from pycrograd_core.conformance.cases import Case, case, resized, samples
+from pycrograd_core.conformance.cases import Case, case, repeating, resized, samples
 from pycrograd_core.conformance.check import Check, Evidence
-from pycrograd_core.conformance.kernel_cases import cases
+from pycrograd_core.conformance.kernel_cases import cases, empty
 from pycrograd_core.conformance.measure import same, worst
 from pycrograd_core.conformance.process import left_alone
 from pycrograd_core.conformance.reference import REFERENCE
@@ -56,7 +56,8 @@ def compared(subject: Subject, op: Op, result: Matrix, each: Case, dtype: str, n
     """The worst error of a result, which must be within the tolerance."""
     with np.errstate(all="ignore"):
         expected = np.asarray(REFERENCE[op.name](*each.arrays, **each.params))
-    found, where = subject.host(result), f"{op.name}({each.text}){note}"
+    where = f"{op.name}({each.text}){note}"
+    found = subject.host(result, where)
     try:
         if result.dtype == INDEX_DTYPE:
             same(found, expected.astype("int32"), where)
@@ -98,8 +99,8 @@ def _out(subject: Subject, op: Op, dtype: str) -> Evidence:
     """
     error, count = 0.0, 0
     large = resized(op, (259, 130)) if op.elementwise else ()
-    for sample in (*samples(op), *resized(op, (33, 17)), *large):
-        each = case(op, sample)
+    sized = [case(op, sample) for sample in (*samples(op), *resized(op, (33, 17)), *large)]
+    for each in (*sized, *repeating(op), *empty(op)):
         shape = np.asarray(REFERENCE[op.name](*each.arrays, **each.params)).shape
         own: list[int | None] = [
             i
@@ -113,7 +114,7 @@ def _out(subject: Subject, op: Op, dtype: str) -> Evidence:
             note = " with out" if target is None else f" with input {target} as out"
             result = called(subject, op, inputs, each.params, f"{op.name}({each.text}){note}", out=out)
             error = max(error, compared(subject, op, result, each, dtype, note))
-            _unchanged(subject, op, inputs, each, [i for i in range(len(inputs)) if i != target])
+            _unchanged(subject, op, inputs, each, [i for i, x in enumerate(inputs) if x is not out])
             count += 1
     return Evidence(count, error, tolerance(op.name, dtype))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -13,8 +14,10 @@ from pycrograd_core.conformance.subject import Subject
 from pycrograd_core.errors import ConformanceError
 from pycrograd_core.matrix import CAPABILITIES, Matrix
 from pycrograd_core.op import Op
+from pycrograd_core.ops import TABLE
 from pycrograd_core.registry import nearest
 
+NEAR = 0.85  # how alike two names are of which one is a typo of the other
 ATTRIBUTES = ("shape", "dtype", "limits", "written")
 
 # How the core calls what is no op.
@@ -86,6 +89,22 @@ def _capabilities(subject: Subject) -> Evidence:
     return Evidence(len(subject.capabilities))
 
 
+def _names(subject: Subject) -> Evidence:
+    """No public method is nearly called like an op that the class has no kernel of its own for: a typo, most likely."""
+    own = [
+        cls for cls in subject.matrix.__mro__ if not cls.__module__.startswith("pycrograd_core.") and cls is not object
+    ]
+    mine = {name for cls in own for name, value in vars(cls).items() if not name.startswith("_") and callable(value)}
+    inherited = [name for name in (*TABLE, *CALLS) if name not in mine]
+    for name in sorted(mine - {*TABLE, *dir(Matrix)}):
+        near = get_close_matches(name, inherited, n=1, cutoff=NEAR)
+        if near:
+            raise ConformanceError(
+                f"{name}() is no op, and {near[0]}() is inherited: misspelt? If not, begin its name with _"
+            )
+    return Evidence(len(mine))
+
+
 def _described(subject: Subject) -> Evidence:
     """The class says where it computes."""
     for name in ("backend", "device"):
@@ -116,6 +135,7 @@ def checks(subject: Subject) -> Iterator[Check]:
         if hasattr(subject.matrix, op.name):  # a plugin's op may have neither kernel nor decomposition here
             yield Check("signatures", op.name, partial(_kernel, subject, op), op=op.name)
     yield Check("signatures", "capabilities", partial(_capabilities, subject))
+    yield Check("signatures", "names", partial(_names, subject))
     yield Check("signatures", "class", partial(_described, subject))
     for dtype in subject.dtypes:
         yield Check("signatures", f"attributes {dtype}", partial(_attributes, subject, dtype), dtype=dtype)

@@ -85,6 +85,9 @@ def edges(dtype: str) -> list[float]:
         2.0,
         3.0,
         7.5,
+        100.0,
+        700.0,
+        1.0 + float(limits.eps),
         float(limits.max),
         float(limits.tiny),
         float(limits.eps),
@@ -146,6 +149,19 @@ def _moved(subject: Subject, op: Op, dtype: str) -> Evidence:
     return Evidence(x.size)
 
 
+def _added(subject: Subject, dtype: str) -> Evidence:
+    """What is added to a row reaches no other, nor does what is in another."""
+    op, points = TABLE["add_rows"], edges(dtype)
+    x = np.array([points, *np.arange(3.0 * len(points)).reshape(3, -1)]).astype(dtype).astype("float64")
+    updates = np.array([[inf, -inf, nan, *[1.0] * (len(points) - 3)]] * 2)
+    for rows in ([1, 3], [3, 3], [3, 1]):
+        arrays = [x, np.array(rows, "int32").reshape(2, 1), updates]
+        ((_, result),) = _evaluations(subject, op, arrays, dtype)
+        text = f"add_rows to rows {rows} of special values"
+        worst(subject.host(result), np.asarray(REFERENCE["add_rows"](*arrays)), dtype, 0.0, text)
+    return Evidence(3 * x.size)
+
+
 def _greatest(subject: Subject, op: Op, dtype: str) -> Evidence:
     """The greatest of a line is nan if any is nan; it is the first of equals; nothing starts at 0."""
     lines = list(LINES)
@@ -155,6 +171,7 @@ def _greatest(subject: Subject, op: Op, dtype: str) -> Evidence:
             lines.append(([nan if n == position else x for n, x in enumerate(values)], nan, position))
             lines.append(([-0.5 if n == position else x for n, x in enumerate(values)], -0.5, position))
             lines.append(([-0.5 if n >= position else -inf for n in range(length)], -0.5, position))
+    lines.append(([1.0, 1.0 + 2 * float(np.finfo(dtype).eps), 1.0], 1.0 + 2 * float(np.finfo(dtype).eps), 1))
     for line, greatest, position in lines:
         row = np.array([line])
         for x, axes in ((row, (1, None)), (row.T, (0, None)), (np.vstack([row, row]), (1,))):
@@ -285,6 +302,7 @@ def _of(subject: Subject, dtype: str) -> Iterator[Check]:
     for name, run in (
         ("sum", _summed),
         ("matmul", _products),
+        ("add_rows", _added),
         ("cross_entropy", _cross_entropy),
     ):
         yield _check(f"{name} {dtype}", name, dtype, partial(run, subject, dtype))
