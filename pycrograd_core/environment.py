@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,10 @@ import pycrograd_core
 
 if TYPE_CHECKING:
     from pycrograd_core.matrix import Matrix
+    from pycrograd_core.plugins import Probe
+    from pycrograd_core.plugins.backends import Candidate
 
+PROBING = 20.0  # seconds that a backend's probe may take
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -20,7 +24,7 @@ def environment(matrix: type[Matrix]) -> dict[str, Any]:
     from pycrograd_core.plugins import candidates
 
     candidate = candidates()[matrix.backend]
-    probe = candidate.probe()
+    probe = _probed(candidate)
     return {
         "pycrograd": pycrograd_core.__version__,
         "python": platform.python_version(),
@@ -34,8 +38,20 @@ def environment(matrix: type[Matrix]) -> dict[str, Any]:
             "version": candidate.plugin.version,
             "runtime": probe.version,
             "devices": list(probe.devices),
+            **({"reason": probe.reason} if probe.reason else {}),
         },
     }
+
+
+def _probed(candidate: Candidate) -> Probe:
+    """What the backend's probe finds. One that hangs costs no run and no certificate: its thread is left to itself."""
+    from pycrograd_core.plugins import Probe
+
+    found: list[Probe] = []
+    thread = threading.Thread(target=lambda: found.append(candidate.probe()), name="probe", daemon=True)
+    thread.start()
+    thread.join(PROBING)
+    return found[0] if found else Probe(reason=f"its probe took more than {PROBING:g} seconds")
 
 
 def _version(distribution: str) -> str | None:

@@ -87,6 +87,7 @@ class TrainingRun:
             self.folder.lock.release()
 
     def _train(self) -> dict[str, Any]:
+        about = environment(self.matrix)  # asks the backend's probe: if that ends the program, no training is lost
         with use_backend(self.matrix), self._caching():
             history = self.trainer.fit()
         last = history[-1] if history else {}
@@ -107,7 +108,7 @@ class TrainingRun:
                 "compile": self.trainer.compile_seconds,
                 "step_median": self.trainer.step_median(),
             },
-            "environment": environment(self.matrix),
+            "environment": about,
         }
         self.folder.finish(self.trainer, summary)
         return summary
