@@ -5,7 +5,8 @@
     "values/exp *@card 7*" = "flushes denormals on this device only"
 
 A key is the name of a check, in which `*` and `?` stand for others; after an `@` comes a pattern of the device, if it
-holds for that one only. What is expected to fail and passes is stale, and told of.
+holds for that one only. None is for a whole tier: it would hide all that will be wrong there. What is expected to fail
+and passes is stale, and told of.
 """
 
 from __future__ import annotations
@@ -77,10 +78,28 @@ class Expectations:
         ]
 
 
-def expectations(candidate: Candidate, device: str) -> Expectations:
-    """What is expected to fail of a backend on a device, by its own file. Raises ConfigError if that is none."""
+def expectations(candidate: Candidate, device: str, checks: Sequence[Check] = ()) -> Expectations:
+    """What is expected to fail of a backend on a device, by its own file, among all its checks.
+
+    Raises ConfigError if the file is none, or has a pattern for all checks of a tier.
+    """
     file = _beside(candidate.plugin.module)
-    return Expectations(_read(file), device, str(file)) if file is not None and file.is_file() else Expectations()
+    if file is None or not file.is_file():
+        return Expectations()
+    found = Expectations(_read(file), device, str(file))
+    for each in found.every:
+        _refuse_whole_tiers(each, checks, found.source)
+    return found
+
+
+def _refuse_whole_tiers(expectation: Expectation, checks: Sequence[Check], file: str) -> None:
+    if not {"*", "?"} & set(expectation.checks):
+        return
+    missed = {check.tier for check in checks if not matches(expectation.checks, check.id)}
+    for tier in dict.fromkeys(check.tier for check in checks):
+        if tier not in missed:
+            told = f"is for all checks of the tier {tier}: name those that fail, such as 'kernels/exp *'"
+            raise ConfigError(f"{expectation.key!r} {told}", file)
 
 
 def _beside(plugin: Any) -> Traversable | None:

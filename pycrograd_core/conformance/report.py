@@ -54,6 +54,11 @@ class TierReport:
         return self.count(FAILURES)
 
     @property
+    def exact(self) -> bool:
+        """Whether all that was asked passed, and bits were compared."""
+        return self.worst is None and self.passed == self.asked > 0
+
+    @property
     def seconds(self) -> float:
         """How long they took, one after the other."""
         return sum(result.seconds for result in self.results)
@@ -89,7 +94,14 @@ class OpReport:
     dtype: str
     cases: int
     worst: Result | None
+    passed: int
     failed: int
+    expected: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether all of it passed, and bits were compared."""
+        return self.worst is None and self.passed > 0 and not self.failed + self.expected
 
     def to_json(self) -> dict[str, Any]:
         """A record."""
@@ -98,6 +110,7 @@ class OpReport:
             "dtype": self.dtype,
             "cases": self.cases,
             "failed": self.failed,
+            "expected_failures": self.expected,
             "worst": None if self.worst is None else self.worst.check,
             "worst_error": None if self.worst is None else self.worst.error,
             "tolerance": None if self.worst is None else self.worst.tolerance,
@@ -143,7 +156,9 @@ class Report:
                 dtype,
                 sum(result.cases for result in group),
                 nearest_to_limit(group),
+                sum(result.outcome is Outcome.PASSED for result in group),
                 sum(result.outcome in FAILURES for result in group),
+                sum(result.outcome is Outcome.EXPECTED_FAILURE for result in group),
             )
             for (op, dtype), group in sorted(groups.items())
         ]
@@ -169,8 +184,8 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """Failed if any check did that was not expected to, or was not run because others ended the process."""
-        if self.failures or self.having(Outcome.NOT_RUN) or not self.asked:
+        """Failed if a check did that was not expected to, or was not run after many crashes, or if none passed."""
+        if self.failures or self.having(Outcome.NOT_RUN) or not self.passed:
             return Verdict.FAILED
         return Verdict.PARTIAL if self.partial else Verdict.PASSED
 
@@ -188,7 +203,8 @@ class Report:
         tail = f" ({', '.join(notes)})" if notes else ""
         who = f"{self.backend} on {self.device}"
         if self.verdict is Verdict.FAILED:
-            return f"{who} fails {failed} of {self.asked} checks{tail}"
+            what = f"fails {failed}" if failed else f"passes {self.passed}"
+            return f"{who} {what} of {self.asked} checks{tail}"
         count = f"all {self.asked}" if self.passed == self.asked else f"{self.passed} of {self.asked}"
         part = "that were asked, a part of the kit" if self.partial else f"of contract {self.contract}"
         return f"{who} passes {count} checks {part}{tail}"

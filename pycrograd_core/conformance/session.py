@@ -41,7 +41,7 @@ class Session:
         self._supervisor = Supervisor(partial(get_backend, backend, device), jobs, seconds)
         try:
             self._about = self._supervisor.introduction
-            self._expected = expectations(candidate, self._about.device)
+            self._expected = expectations(candidate, self._about.device, self._about.checks)
             self.checks: list[Check] = selection.of(self._about.checks)
         except BaseException:
             self.__exit__(None, None, None)
@@ -60,7 +60,7 @@ class Session:
             backend=about.name,
             device=about.device,
             contract=self._contract,
-            capabilities=sorted(about.capabilities),
+            capabilities=sorted(map(str, about.capabilities)),
             environment=about.environment,
             command=self._command(),
             date=self._date.isoformat(timespec="seconds"),

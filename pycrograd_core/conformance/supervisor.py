@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import queue
-import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,105 +15,114 @@ from typing import Any
 
 from pycrograd_core.environment import environment
 from pycrograd_core.errors import BackendError
+from pycrograd_core.plugins.apart import GRACE, Apart, EndedError
 
 from .check import Check
 from .result import Outcome, Result
-from .worker import Describe, Introduction, Load, Refusal, work
+from .worker import Describe, Introduction, Load, work
 
 SECONDS = 300.0  # that a check may take
 LOADING = 300.0  # and loading the backend
-GRACE = 5.0  # seconds that a process has to write down where it hangs, or to end
-MOST_LOST = 10  # processes that a backend may take with it before no more is asked
+MOST_LOST = 10  # processes that may crash or hang before no more is asked
 TRACE = 1500  # characters of a trace that are shown
 
 
 @dataclass(frozen=True)
 class Lost:
-    """A process that says nothing more: how it ended, and what it was doing."""
+    """A process that says nothing more: how it ended, what it was doing, and for how many seconds."""
 
     outcome: Outcome
     message: str
+    seconds: float = 0.0
 
 
 class Process:
-    """One process with the backend in it, started anew when the backend has ended it."""
+    """One process with the backend in it, begun anew when it is lost. `lost`: all that are, also those beside it."""
 
-    def __init__(
-        self, load: Load, describe: Describe, trace: Path, seconds: float, starts: threading.Semaphore
-    ) -> None:
-        self._load, self._describe, self._trace, self._seconds, self._starts = load, describe, trace, seconds, starts
-        self._process: Any = None
-        self._pipe: Any = None
+    def __init__(self, load: Load, describe: Describe, trace: Path, seconds: float, lost: list[Lost]) -> None:
+        self._load, self._describe, self._trace, self._seconds, self._lost = load, describe, trace, seconds, lost
+        self._apart: Apart | None = None
+        self._over = False
+        self._ending = threading.Lock()  # `end` is called by another thread than the one that asks
 
     def start(self) -> Introduction:
         """Begin, and hear of the backend. Raises BackendError if it cannot be loaded."""
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        arguments = (theirs, self._load, self._describe, self._trace, self._seconds)
-        self._process = context.Process(target=work, args=arguments, daemon=True)
-        self._process.start()
-        theirs.close()
-        said = self._heard(LOADING)
+        with self._ending:
+            if self._over:
+                raise BackendError("the checks are over")
+            apart = Apart(work, self._load, self._describe, self._trace, LOADING, self._seconds)
+            self._apart = apart
+        said = self._heard(apart, LOADING)
         if isinstance(said, Introduction):
             return said
-        self.end()
-        reason = said.reason if isinstance(said, Refusal) else f"the backend cannot be loaded: {said.message}"
-        raise BackendError(reason)
+        self._apart = None
+        if isinstance(said, Lost):
+            raise BackendError(f"the backend cannot be loaded: {said.message}")
+        self._lost.append(Lost(Outcome.CRASHED, said.reason))
+        apart.end()
+        raise BackendError(said.reason)
 
     def ask(self, check: Check) -> Result:
         """The result of a check."""
-        if self._process is None:
-            if not self._starts.acquire(blocking=False):
-                return Result.of(check, Outcome.NOT_RUN, reason=f"the backend ended {MOST_LOST} processes before this")
+        result = self._asked(check)
+        if self._over and result.outcome is Outcome.CRASHED:
+            return Result.of(check, Outcome.NOT_RUN, reason="the checks were over before this")
+        return result
+
+    def _asked(self, check: Check) -> Result:
+        if self._apart is None:
+            if len(self._lost) >= MOST_LOST:
+                reason = f"{len(self._lost)} processes with this backend crashed or hung before this"
+                return Result.of(check, Outcome.NOT_RUN, reason=reason)
+            began = time.monotonic()
             try:
                 self.start()
             except BackendError as failure:
-                return Result.of(check, Outcome.CRASHED, message=str(failure))
-        with suppress(OSError):  # if it ended after its last answer, that is heard of now
-            self._pipe.send(check.id)
-        said = self._heard(self._seconds)
-        if isinstance(said, Result):
-            return said
-        self._process = None
-        return Result.of(check, said.outcome, message=said.message)
+                took = time.monotonic() - began
+                return Result.of(check, Outcome.CRASHED, message=str(failure), seconds=took)
+        assert self._apart is not None
+        self._apart.say(check.id)
+        said = self._heard(self._apart, self._seconds)
+        if isinstance(said, Lost):
+            return Result.of(check, said.outcome, message=said.message, seconds=said.seconds)
+        return said
 
-    def _heard(self, seconds: float) -> Any:
+    def _heard(self, apart: Apart, seconds: float) -> Any:
         """What the process says, or that it is lost."""
+        began = time.monotonic()
         try:
-            if self._pipe.poll(seconds + GRACE):
-                return self._pipe.recv()
-        except (EOFError, OSError):
-            self._process.join()
-            return Lost(Outcome.CRASHED, self._traced(_ending(self._process.exitcode)))
-        self._process.kill()
-        self._process.join()
-        return Lost(Outcome.TIMED_OUT, self._traced(f"it took more than {seconds:g} seconds"))
+            said = apart.heard(seconds + GRACE)
+            if said is not None:
+                return said
+            message = ""
+        except EndedError as ended:
+            message = str(ended)
+        took = time.monotonic() - began
+        apart.kill()
+        self._apart = None
+        if took < seconds:
+            lost = Lost(Outcome.CRASHED, self._traced(message), took)
+        else:  # it wrote down where it hangs and ended, or not even that
+            lost = Lost(Outcome.TIMED_OUT, self._traced(f"it took more than {seconds:g} seconds"), took)
+        self._lost.append(lost)
+        return lost
 
     def _traced(self, ending: str) -> str:
-        trace = self._trace.read_text(errors="replace").strip() if self._trace.exists() else ""
+        try:
+            trace = self._trace.read_text(errors="replace").strip()
+        except OSError:  # nothing was written, or the folder is gone, since the checks are over
+            trace = ""
         return f"{ending}\n{trace[:TRACE]}".rstrip()
 
     def end(self, at_once: bool = False) -> None:
-        """End the process, if there is one: when it has finished what it does, or at once."""
-        if self._process is None:
-            return
-        if at_once:
-            self._process.kill()
-        else:
-            with suppress(OSError):  # it may have ended already
-                self._pipe.send(None)
-            self._process.join(GRACE)
-            if self._process.exitcode is None:
-                self._process.kill()
-        self._process.join()
-        self._process = None
-
-
-def _ending(code: int) -> str:
-    """How a process ended, by its exit code."""
-    if code < 0:
-        return f"its process was ended by {signal.Signals(-code).name}"
-    return f"its process ended with exit code {code}"
+        """End the process for good, if there is one: when it has finished what it does, or at once."""
+        with self._ending:
+            self._over = True
+            apart = self._apart
+        if apart is not None and at_once:
+            apart.kill()
+        elif apart is not None:
+            apart.end()
 
 
 class Supervisor:
@@ -127,18 +134,18 @@ class Supervisor:
 
     def __init__(self, load: Load, jobs: int = 1, seconds: float = SECONDS, describe: Describe = environment) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="pycrograd-check-")
-        starts = threading.Semaphore(MOST_LOST + jobs - 1)  # all but the first process begin with their first check
+        lost: list[Lost] = []
         self._processes = [
-            Process(load, describe, Path(self._folder.name, f"{number}.txt"), seconds, starts) for number in range(jobs)
+            Process(load, describe, Path(self._folder.name, f"{number}.txt"), seconds, lost) for number in range(jobs)
         ]
         try:
-            self.introduction = self._processes[0].start()
+            self.introduction = self._processes[0].start()  # the others begin with their first check
         except BaseException:
             self._close(at_once=True)
             raise
 
     def run(self, checks: Iterable[Check]) -> Iterator[Result]:
-        """What comes of each check, in their order."""
+        """What comes of each check, in their order. Those that are left when the supervisor is, are not run."""
         idle: queue.SimpleQueue[Process] = queue.SimpleQueue()
         for process in self._processes:
             idle.put(process)

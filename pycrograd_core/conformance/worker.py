@@ -7,11 +7,10 @@ check's result, until it is given None.
 from __future__ import annotations
 
 import faulthandler
-import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -55,12 +54,14 @@ def elsewhere() -> Evidence:
     raise RuntimeError("this check runs in the process that introduced it")
 
 
-def work(pipe: Connection, load: Load, describe: Describe, trace: Path, seconds: float) -> None:
-    """Check a backend, as the pipe says. Where a check crashes or takes too long, `trace` tells what it was doing."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
-    os.dup2(2, 1)  # what a backend prints is no part of a report
+def work(pipe: Connection, load: Load, describe: Describe, trace: Path, loading: float, seconds: float) -> None:
+    """Check a backend, as the pipe says. Where a check crashes or takes too long, `trace` tells what it was doing.
+
+    What takes too long ends this process, also when nobody is there any more to do so.
+    """
     with trace.open("w") as file:
         faulthandler.enable(file)
+        faulthandler.dump_traceback_later(loading, exit=True, file=file)
         try:
             subject = Subject(load())
             asked = checks(subject)
@@ -69,13 +70,15 @@ def work(pipe: Connection, load: Load, describe: Describe, trace: Path, seconds:
         known = {check.id: check for check in asked}
         described = [replace(check, run=elsewhere) for check in asked]
         capabilities, about = frozenset(subject.capabilities), describe(subject.matrix)
-        pipe.send(Introduction(subject.name, subject.device, capabilities, about, described))
-        while (name := pipe.recv()) is not None:
-            check = known[name]
-            faulthandler.dump_traceback_later(seconds, file=file)
-            result = not_asked(subject, check) or attempt(check).result
-            faulthandler.cancel_dump_traceback_later()
-            pipe.send(result)
+        faulthandler.cancel_dump_traceback_later()
+        with suppress(EOFError, OSError):  # whoever asks is gone: this has no more to do
+            pipe.send(Introduction(subject.name, subject.device, capabilities, about, described))
+            while (name := pipe.recv()) is not None:
+                check = known[name]
+                faulthandler.dump_traceback_later(seconds, exit=True, file=file)
+                result = not_asked(subject, check) or attempt(check).result
+                faulthandler.cancel_dump_traceback_later()
+                pipe.send(result)
 
 
 def _refuse(pipe: Connection, failure: BaseException) -> NoReturn:

@@ -38,7 +38,7 @@ class Candidate:
             return Probe(reason="blocked by the environment")
         try:
             found = self.spec.probe()
-        except Exception as failure:  # noqa: BLE001  drivers and their bindings raise anything
+        except (Exception, SystemExit) as failure:  # noqa: BLE001  drivers and their bindings raise anything
             return Probe(reason=f"{type(failure).__name__}: {failure}")
         return found if isinstance(found, Probe) else Probe(reason=f"probe() returned {found!r}, no Probe")
 
@@ -49,7 +49,7 @@ def candidates() -> dict[str, Candidate]:
     found: dict[str, Candidate] = {}
     without = [(plugin, plugin.failure) for plugin in installed().plugins if plugin.module is None]
     for plugin, result in installed().call("pycrograd_register_backends"):
-        if isinstance(result, Exception):
+        if isinstance(result, BaseException):
             without.append((plugin, result))
         elif not isinstance(result, list) or not all(isinstance(spec, BackendSpec) for spec in result):
             without.append((plugin, PluginError("pycrograd_register_backends() must return a list of BackendSpec")))
@@ -96,7 +96,7 @@ def _loaded(name: str, device: str | None) -> type[Matrix]:
         matrix = candidate.spec.load(device)
     except PycrogradError:
         raise
-    except Exception as failure:
+    except (Exception, SystemExit) as failure:
         raise BackendError(f"the backend {name!r} cannot be loaded: {type(failure).__name__}: {failure}") from failure
     if not (isinstance(matrix, type) and issubclass(matrix, Matrix)):
         raise BackendError(f"the backend {name!r} is broken: load() returned {matrix!r}, not a subclass of Matrix")

@@ -6,18 +6,16 @@ why a backend cannot be used, and takes no other down.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pycrograd_core.errors import BackendError
 
+from .apart import Apart, EndedError
 from .backends import Candidate, candidates, get_backend
 from .specs import Finding, Probe
 
@@ -48,9 +46,13 @@ class Examination:
 
 def examine(found: Iterable[Candidate], seconds: float, closely: bool = False) -> list[Examination]:
     """Look at backends, all at a time, each in its own process and for so many seconds at most; `closely`: diagnose."""
-    found = list(found)
-    with ThreadPoolExecutor(max(1, len(found)), "examine") as pool:
-        return list(pool.map(partial(_apart, seconds=seconds, closely=closely), found))
+    until = time.monotonic() + seconds
+    with ExitStack() as begun:
+        looks = [(candidate, _begin(candidate, closely, begun)) for candidate in found]
+        return [
+            examined(candidate, closely) if apart is None else _heard(candidate, apart, until, seconds, closely)
+            for candidate, apart in looks
+        ]
 
 
 def examined(candidate: Candidate, closely: bool = False) -> Examination:
@@ -76,37 +78,32 @@ def _status(candidate: Candidate, probe: Probe) -> Status:
 # In a process of its own -------------------------------------------------------------------------------------------
 
 
-def _apart(candidate: Candidate, seconds: float, closely: bool) -> Examination:
+def _begin(candidate: Candidate, closely: bool, begun: ExitStack) -> Apart | None:
+    """A process that looks at a backend, and ends with the others; None if nothing of the backend would run in it."""
     if candidate.spec is None or candidate.failure is not None:
-        return examined(candidate, closely)  # nothing of it will run
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(theirs, candidate.name, closely), daemon=True)
-    process.start()
-    theirs.close()
+        return None
+    apart = Apart(_work, candidate.name, closely)
+    begun.callback(apart.kill)
+    return apart
+
+
+def _heard(candidate: Candidate, apart: Apart, until: float, seconds: float, closely: bool) -> Examination:
+    """What the process found, or what became of it."""
     try:
-        if ours.poll(seconds):
-            answer: Examination = ours.recv()
+        answer: Examination | None = apart.heard(max(0.0, until - time.monotonic()))
+        if answer is not None:
             return answer
         reason = f"looking at it took more than {seconds:g} seconds"
-    except EOFError:
-        process.join()
-        reason = f"looking at it {_ended(process.exitcode)}"
-    finally:
-        process.kill()
-        process.join()
-        ours.close()
+    except EndedError as ended:
+        reason = f"when it was looked at, {ended}"
     findings = [Finding("plugin", ok=False, detail=reason, mend=_mend(candidate))] if closely else []
     return Examination(Status.BROKEN, Probe(reason=reason), findings)
 
 
 def _work(pipe: Connection, name: str, closely: bool) -> None:
-    os.dup2(2, 1)  # what a backend prints is no part of a listing
-    pipe.send(examined(candidates()[name], closely))
-
-
-def _ended(code: int | None) -> str:
-    return f"ended its process by {signal.Signals(-code).name}" if code and code < 0 else f"ended its process ({code})"
+    seen = examined(candidates()[name], closely)
+    with suppress(OSError):  # whoever asks is gone
+        pipe.send(seen)
 
 
 # What mends it -----------------------------------------------------------------------------------------------------
@@ -133,7 +130,7 @@ def _findings(candidate: Candidate, status: Status, probe: Probe) -> Iterator[Fi
 def _diagnosis(candidate: Candidate, diagnose: Callable[[], Sequence[Finding]]) -> Sequence[Finding]:
     try:
         return diagnose()
-    except Exception as failure:  # noqa: BLE001  drivers and their bindings raise anything
+    except (Exception, SystemExit) as failure:  # noqa: BLE001  drivers and their bindings raise anything
         detail = f"{type(failure).__name__}: {failure}"
         return [Finding("diagnosis", ok=False, detail=detail, mend=_mend(candidate, failure))]
 

@@ -62,6 +62,11 @@ def test_as_json(stranger, check):
     assert all(result["message"] for result in report["checks"] if result["outcome"] == "failed")
 
 
+def test_capabilities_that_are_no_strings(stranger, check):
+    stranger("capabilities = frozenset({'float64', 7})")
+    assert check(*SOME, "--json").report["capabilities"] == ["7", "float64"]
+
+
 def test_one_process_finds_what_two_find(stranger, check):
     stranger(WRONG)
     found = []
@@ -111,16 +116,23 @@ def test_a_backend_that_is_not_there(stranger, check):
 
 def test_an_expected_failure(stranger, check):
     stranger(WRONG, expected='[expected_failures]\n"kernels/exp*" = "the card\'s own exp"\n')
-    ended = check("--only", "kernels/exp float32")
+    ended = check(*SOME, "--only", "kernels/log float32")
     assert ended.code == 0
     assert "expected to fail: kernels/exp float32: the card's own exp" in ended.out
-    assert "passes 0 of 1 checks that were asked, a part of the kit (1 expected to fail)" in ended.out
+    assert "passes 1 of 2 checks that were asked, a part of the kit (1 expected to fail)" in ended.out
+
+
+def test_a_backend_that_passes_nothing_does_not_pass(stranger, check):
+    stranger(WRONG, expected='[expected_failures]\n"kernels/exp*" = "the card\'s own exp"\n')
+    ended = check(*SOME)
+    assert ended.code == 1
+    assert "failed: mine on a card passes 0 of 1 checks (1 expected to fail)" in ended.out
 
 
 @pytest.mark.parametrize(("device", "code"), [("a c*", 0), ("another card", 1)])
 def test_one_that_is_expected_on_a_device(device, code, stranger, check):
     stranger(WRONG, expected=f'[expected_failures]\n"kernels/exp*@{device}" = "the card\'s own exp"\n')
-    assert check(*SOME).code == code
+    assert check(*SOME, "--only", "kernels/log float32").code == code
 
 
 def test_a_stale_expectation_warns(stranger, check):
@@ -141,6 +153,16 @@ def test_a_stale_expectation_warns(stranger, check):
         ("[expected_failures", "is no TOML"),
         ("[failures]\n", "should be one table, [expected_failures], of checks and reasons"),
         ('[expected_failures]\n"kernels/exp*" = ""\n', "the reason why the check fails is missing"),
+        *(
+            (f'[expected_failures]\n"{key}" = "because"\n', f"{key!r} is for all checks of the tier {tier}: name those")
+            for key, tier in {
+                "*": "signatures",
+                "*/*": "signatures",
+                "kernels/*": "kernels",
+                "k*@a card": "kernels",
+                "values/?* float*": "values",
+            }.items()
+        ),
     ],
 )
 def test_a_file_of_expectations_that_cannot_be_used(text, told, stranger, check):
@@ -173,6 +195,30 @@ def test_the_certificate(stranger, check, tmp_path):
         assert part in text
     assert "src=" not in text
     assert not re.search(r"https?://", text), "it needs nothing else"
+
+
+def test_exact_is_said_only_of_what_passed(stranger, check, tmp_path):
+    """Of the ops whose bits are compared: one that passes, one that fails, one that is expected to."""
+    wrong = "def {}(self, other, *, out=None):\n            return super().add(other, out=out)\n        "
+    stranger(
+        wrong.format("greater") + wrong.format("maximum"),
+        expected='[expected_failures]\n"kernels/maximum float32" = "it adds"\n',
+    )
+    page = tmp_path / "certificate.html"
+    only = [word for name in ("greater", "maximum", "transpose") for word in ("--only", f"kernels/{name} float32")]
+    check(*only, "--html", page)
+    text = page.read_text("utf-8")
+    rows = dict(re.findall(r"<tr><td><code>(\w+)</code></td>(.*?)</tr>", text, re.DOTALL))
+    assert {name: "exact" in row for name, row in rows.items()} == {
+        "greater": False,
+        "maximum": False,
+        "transpose": True,
+    }
+    assert "1 failed" in rows["greater"]
+    assert "1 expected to fail" in rows["maximum"]
+    (tier,) = re.findall(r"<tr><td>kernels</td>.*?</tr>", text, re.DOTALL)
+    assert "1 / 3" in tier
+    assert "exact" not in tier
 
 
 def test_a_certificate_that_cannot_be_written(stranger, check, tmp_path):

@@ -1,8 +1,12 @@
 """What a backend does to the process that it is checked in is a check that failed, and the next one is asked."""
 
+import time
+from multiprocessing.connection import Connection
+
 import pytest
 
 from pycrograd_core.conformance import supervisor
+from pycrograd_core.plugins import apart
 
 EXP = (
     "def exp(self, *, out=None):\n            import ctypes, os, sys, time; {}\n            return super().exp(out=out)"
@@ -15,13 +19,25 @@ FATAL = {  # what it does, the outcome, what the message says
     "ends the process": ("os._exit(3)", "crashed", "its process ended with exit code 3"),
     "ends the process, and well": ("os._exit(0)", "crashed", "its process ended with exit code 0"),
     "hangs": ("time.sleep(1000)", "timed out", "it took more than 5 seconds"),
+    "leaves a process behind": (
+        "os.fork() and os.abort(); time.sleep(1000)",
+        "crashed",
+        "its process was ended by SIGABRT",
+    ),
+    "closes its pipe": (
+        "os.closerange(3, 999); time.sleep(1000)",
+        "crashed",
+        "its process closed the pipe that it answers through",
+    ),
 }
+WRITES_NO_TRACE = {"ends the process", "ends the process, and well", "closes its pipe"}
 
 
 @pytest.mark.parametrize("fatal", [pytest.param(each, marks=[pytest.mark.slow] * (each == "hangs")) for each in FATAL])
 def test_a_check_that_takes_the_process_along(fatal, stranger, check, monkeypatch):
     body, outcome, message = FATAL[fatal]
     monkeypatch.setattr(supervisor, "GRACE", 1.0)
+    monkeypatch.setattr(apart, "GRACE", 1.0)
     stranger(EXP.format(body))
     ended = check(*THREE, *(("--timeout", "5") if outcome == "timed out" else ()))
     assert ended.code == 1
@@ -29,7 +45,8 @@ def test_a_check_that_takes_the_process_along(fatal, stranger, check, monkeypatc
     failed = results["exp float32"]
     assert failed["outcome"] == outcome
     assert failed["message"].startswith(message)
-    if not body.startswith("os._exit"):
+    assert failed["seconds"] >= (5 if outcome == "timed out" else 0.001)
+    if fatal not in WRITES_NO_TRACE:
         assert "in exp" in failed["message"], "where it was"
     del results["exp float32"]
     assert {name: result["outcome"] for name, result in results.items()} == dict.fromkeys(
@@ -51,8 +68,9 @@ def test_a_backend_that_ends_process_after_process_is_asked_no_more(stranger, ch
     stranger("def to_host(self):\n            import os; os._exit(5)")
     ended = check(*THREE)
     outcomes = [result["outcome"] for result in ended.report["checks"]]
-    assert outcomes[:3] == ["crashed"] * 3
-    assert set(outcomes[3:]) == {"not run"}
+    assert outcomes[:2] == ["crashed"] * 2
+    assert set(outcomes[2:]) == {"not run"}
+    assert ended.report["checks"][-1]["reason"] == "2 processes with this backend crashed or hung before this"
     assert (ended.code, ended.report["verdict"]) == (1, "failed")
 
 
@@ -84,3 +102,23 @@ def test_what_a_backend_prints_is_no_part_of_the_report(stranger, check):
     ended = check("--only", "kernels/exp float32", "--json")
     assert (ended.code, ended.report["passed"]) == (0, 1)
     assert "hello" in ended.err
+
+
+def test_a_backend_may_have_processes_of_its_own(stranger, check):
+    stranger(EXP.format("import multiprocessing; p = multiprocessing.Process(target=int); p.start(); p.join()"))
+    ended = check("--only", "kernels/exp float32", "--json")
+    assert (ended.code, ended.report["passed"]) == (0, 1), ended
+
+
+def test_what_a_process_says_before_it_ends_is_heard():
+    process = apart.Apart(Connection.send, "last words")
+    time.sleep(2)  # by then it has ended, as a rule
+    assert process.heard(60) == "last words"
+    with pytest.raises(apart.EndedError, match="ended with exit code 0"):
+        process.heard(60)
+
+
+@pytest.mark.parametrize(("code", "told"), [(-6, "by SIGABRT"), (-40, "by signal 40"), (3, "with exit code 3")])
+def test_how_a_process_ended(code, told):
+    """Real-time signals have no name."""
+    assert apart.ending(code).endswith(told)

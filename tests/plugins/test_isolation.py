@@ -4,6 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from distributions import backend, install
@@ -12,6 +15,15 @@ from places import BACKENDS
 from pycrograd_core.plugins import candidates
 from pycrograd_core.plugins.examination import Status, examine
 
+MOONS = Path(__file__).parents[2] / "configs" / "moons.yaml"
+EXITING = """
+from pycrograd_core.plugins import hookimpl
+
+
+@hookimpl
+def pycrograd_register_backends():
+    raise SystemExit("no card")
+"""
 BROKEN = {  # the source of a plugin, and the reason that is given for it
     "raises": ("raise RuntimeError('out of order')", "RuntimeError: out of order"),
     "hangs": (backend("hangs", more="import time\nprobe = lambda: time.sleep(1000)\n"), "took more than"),
@@ -22,8 +34,10 @@ BROKEN = {  # the source of a plugin, and the reason that is given for it
         "lacks the kernels add, add_rows, argmax,",
     ),
     "half_gone": (None, "ModuleNotFoundError: No module named 'stranger_half_gone'"),
-    "crashes": (backend("crashes", more="import os\nprobe = os.abort\n"), "ended its process by SIGABRT"),
-    "ends": (backend("ends", more="import sys\nprobe = lambda: sys.exit(3)\n"), "ended its process (3)"),
+    "crashes": (backend("crashes", more="import os\nprobe = os.abort\n"), "its process was ended by SIGABRT"),
+    "ends": (backend("ends", more="import os\nprobe = lambda: os._exit(3)\n"), "its process ended with exit code 3"),
+    "exits": (backend("exits", more="import sys\nprobe = lambda: sys.exit(0)\n"), "SystemExit: 0"),
+    "registers_nothing": (EXITING, "SystemExit: no card"),
     "says_nothing": (backend("says_nothing", more="probe = lambda: None\n"), "probe() returned None, no Probe"),
 }
 GOOD = {"good": backend("good"), "chatty": backend("chatty", more="print('hello')\n")}
@@ -57,12 +71,12 @@ def test_all_of_them_beside_the_good_ones(stranger):
     assert {"good", "chatty", *BACKENDS} - {BACKENDS[0]} <= {name for name, row in rows.items() if not row["reason"]}
     for name, (_, reason) in BROKEN.items():
         row = rows[TOLD_OF.get(name, name)]
-        assert row["status"] == ("unusable" if name == "says_nothing" else "broken"), row
+        assert row["status"] == ("unusable" if name in ("says_nothing", "exits") else "broken"), row
         assert reason in row["reason"]
     assert rows["half_gone"]["distribution"] == "?"
 
 
-@pytest.mark.parametrize("name", ["lacking", "crashes", "ends", "says_nothing"])
+@pytest.mark.parametrize("name", ["lacking", "crashes", "ends", "exits", "says_nothing"])
 def test_one_that_is_looked_at_in_its_process(name, tmp_path, monkeypatch):
     source, reason = BROKEN[name]
     monkeypatch.syspath_prepend(install(tmp_path, {name: source, "good": GOOD["good"]}))
@@ -88,6 +102,43 @@ def test_a_probe_that_hangs(tmp_path, monkeypatch):
     assert "PYCROGRAD_BLOCK_PLUGINS=hangs" in finding.mend
 
 
+def test_what_a_probe_began_ends_with_it(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    lock = tmp_path / "lock"
+    probe = f"""
+def probe():
+    import fcntl, os, subprocess
+    with open({str(lock)!r}, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        subprocess.Popen(["sleep", "1000"], pass_fds=[file.fileno()])
+        os._exit(3)
+"""
+    monkeypatch.syspath_prepend(install(tmp_path, {"leaves": backend("leaves", more=probe)}))
+    (seen,) = examine([fresh_candidates(monkeypatch)["leaves"]], seconds=60)
+    assert seen.probe.reason.endswith("with exit code 3")
+    with lock.open("a") as file:
+        for _ in range(100):  # what is killed takes a moment to let go
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(0.05)
+    pytest.fail("somebody has the file open still")
+
+
+def test_a_probe_may_have_processes_of_its_own(tmp_path, monkeypatch):
+    more = """
+def probe():
+    import multiprocessing
+    process = multiprocessing.get_context("fork").Process(target=int)
+    process.start()
+    process.join()
+    return Probe(version="1.0", devices=("a card",))
+"""
+    monkeypatch.syspath_prepend(install(tmp_path, {"many": backend("many", more=more)}))
+    (seen,) = examine([fresh_candidates(monkeypatch)["many"]], seconds=60)
+    assert seen.status is Status.USABLE, seen
+
+
 @pytest.mark.parametrize("name", ["raises", "future", "half_gone", "lacking"])
 def test_asking_for_it_tells_why_and_the_others_work(name, stranger):
     program = f"""
@@ -106,6 +157,24 @@ main()
         assert "Traceback (most recent call last)" in done.stderr
     if name == "raises":
         assert "raise RuntimeError('out of order')" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (backend("leaves", more="import sys\nload = lambda device: sys.exit(0)\n"), "cannot be loaded: SystemExit: 0"),
+        (EXITING, "is broken: no card"),
+    ],
+    ids=["load", "hook"],
+)
+def test_what_ends_the_program_is_a_reason_like_any_other(source, reason, stranger):
+    program = "from pycrograd_core.cli import main; main()"
+    program = f"import sys; sys.argv[1:] = ['run', {str(MOONS)!r}, '--backend', 'leaves', '--epochs', '1']; {program}"
+    done = stranger({"leaves": source}, "-c", program)
+    assert done.returncode == 2
+    assert f"error: --backend leaves: the backend 'leaves' {reason}" in done.stderr
+    assert "Traceback (most recent call last)" in done.stderr
+    assert "sys.exit(0)" in done.stderr or 'raise SystemExit("no card")' in done.stderr
 
 
 @pytest.mark.parametrize("command", [("--help",), ("run", "--help"), ("check", "--help"), ("--version",)])
