@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from typing import Any
 
 import pluggy
@@ -23,6 +23,7 @@ from pycrograd_core.registry import Registry
 from . import specs
 
 BLOCK_VARIABLE = "PYCROGRAD_BLOCK_PLUGINS"  # names of entry points, separated by commas
+UNKNOWN = "?"
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,18 @@ class Plugin:
 class Plugins:
     """All plugins of this environment, loaded or failed."""
 
-    def __init__(self, found: list[EntryPoint], blocked: frozenset[str]) -> None:
+    def __init__(self, found: Iterable[EntryPoint], blocked: frozenset[str], unreadable: Iterable[Plugin] = ()) -> None:
         self._manager = pluggy.PluginManager(specs.PROJECT)
         self._manager.add_hookspecs(specs)
-        self.plugins = [self._load(entry, entry.name in blocked) for entry in found]
+        self.plugins = [*(self._load(entry, entry.name in blocked) for entry in found), *unreadable]
 
     def _load(self, entry: EntryPoint, blocked: bool) -> Plugin:
-        distribution, version = _identity(entry)
+        distribution, version = _identity(entry.dist)
         if blocked:
             return Plugin(entry.name, distribution, version)
         try:
             with redirect_stdout(sys.stderr):  # what a plugin prints is no part of a command's output
-                module = entry.load()
+                module = _loaded(entry)
         except (Exception, SystemExit) as failure:  # noqa: BLE001  whatever it raises is kept, and shown on request
             return Plugin(entry.name, distribution, version, failure=failure)
         if self._manager.has_plugin(entry.name):
@@ -109,17 +110,48 @@ class Plugins:
                     registry.notes.append(str(taken))
 
 
-def _identity(entry: EntryPoint) -> tuple[str, str]:
-    """The name and version of a plugin's distribution. What is half uninstalled may not have them any more."""
+def _found() -> tuple[list[EntryPoint], list[Plugin]]:
+    """The entry points of all plugins by name, and what stands for distributions whose own cannot be read."""
+    unreadable: dict[str, Plugin] = {}
     try:
-        metadata: Any = entry.dist.metadata if entry.dist is not None else {}
+        found = [*entry_points(group=specs.PROJECT)]
+    except Exception:  # noqa: BLE001  of any distribution here, perhaps of one that has nothing to do with this project
+        found, known = [], set()
+        for distribution in distributions():
+            name, version = _identity(distribution)
+            if name in known:  # another, that is found later and so is not imported
+                continue
+            known |= {name} - {UNKNOWN}
+            try:
+                found += distribution.entry_points.select(group=specs.PROJECT)
+            except Exception as failure:  # noqa: BLE001  kept, as what a plugin raises is
+                trouble = PluginError(f"its entry_points.txt cannot be read: {failure}")
+                trouble.__cause__ = failure
+                unreadable[name] = Plugin(name, name, version, failure=trouble)
+    return sorted(found, key=lambda entry: entry.name), [*unreadable.values()]
+
+
+def _loaded(entry: EntryPoint) -> Any:
+    try:
+        return entry.load()
+    except AttributeError:
+        if EntryPoint.pattern.match(entry.value):
+            raise
+        raise PluginError(f"its entry point is {entry.value!r}, which names no module") from None
+
+
+def _identity(distribution: Distribution | None) -> tuple[str, str]:
+    """The name and version of a distribution. What is half uninstalled may not have them any more."""
+    try:
+        metadata: Any = distribution.metadata if distribution is not None else {}
     except FileNotFoundError:
         metadata = {}
-    return metadata.get("Name") or "?", metadata.get("Version") or "?"
+    return metadata.get("Name") or UNKNOWN, metadata.get("Version") or UNKNOWN
 
 
 @cache
 def installed() -> Plugins:
     """The plugins of this environment, found and loaded once."""
     blocked = frozenset(name.strip() for name in os.environ.get(BLOCK_VARIABLE, "").split(",") if name.strip())
-    return Plugins(sorted(entry_points(group=specs.PROJECT), key=lambda entry: entry.name), blocked)
+    found, unreadable = _found()
+    return Plugins(found, blocked, unreadable)
