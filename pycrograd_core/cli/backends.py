@@ -22,9 +22,14 @@ def backends(
     """List every backend: distribution, version, devices, status and, if unusable, why."""
     import json
 
-    from pycrograd_core.plugins import candidates
+    from pycrograd_core.plugins import candidates, installed
     from pycrograd_core.plugins.examination import examine
+    from pycrograd_core.plugins.loader import BLOCK_VARIABLE
+    from pycrograd_core.registry import nearest
 
+    known = [plugin.name for plugin in installed().plugins]
+    for name in installed().unknown_blocked:
+        typer.echo(f"warning: {BLOCK_VARIABLE} names no plugin {name!r}; {nearest(name, known)}", err=True)
     found = list(candidates().values())
     rows = [_row(candidate, seen) for candidate, seen in zip(found, examine(found, seconds), strict=True)]
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,7 +39,7 @@ def check(
     """Hold a backend to the contract: kernels, gradients, training and captured steps against float64, and more.
 
     The checks run in processes of their own, so that a crash or a hang is a check that failed. Exits with 0 if the
-    backend passes all that it is asked, with 1 if it does not.
+    backend passes all that it is asked, with 1 if it does not. `--only` chooses among the checks of `--tier`.
     """
     import json
 
@@ -47,6 +48,10 @@ def check(
 
     from .check_display import display
 
+    if html is not None and (html.is_dir() or not os.access(html if html.exists() else html.parent, os.W_OK)):
+        raise typer.BadParameter(f"cannot write {html}")
+    for trouble in plugin_ops().troubles:
+        typer.echo(trouble, err=True)
     with _session(backend, device, Selection(tiers or (), only or ()), jobs, seconds) as session:
         if names:
             typer.echo("\n".join(check.id for check in session.checks))
@@ -62,8 +67,6 @@ def check(
         typer.echo(json.dumps(report.to_json()))
     else:
         shown.summarise(report, html)
-    for trouble in plugin_ops().troubles:
-        typer.echo(trouble, err=True)
     if not report.holds:
         raise typer.Exit(FAILED)
 
@@ -72,10 +75,10 @@ def _session(backend: str, device: str | None, selection: Selection, jobs: int, 
     from pycrograd_core.conformance.session import Session
     from pycrograd_core.errors import OptionError
     from pycrograd_core.plugins import candidates
-    from pycrograd_core.registry import nearest
+    from pycrograd_core.plugins.backends import unknown_backend
 
     if backend not in candidates():
-        raise typer.BadParameter(f"there is no backend {backend!r} installed; {nearest(backend, candidates())}")
+        raise typer.BadParameter(str(unknown_backend(backend)))
     try:
         return Session(backend, device, selection, jobs, seconds)
     except OptionError as mistake:

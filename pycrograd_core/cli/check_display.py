@@ -54,7 +54,7 @@ class Display:
             console.print(f"expected to fail: {result.check}: {result.reason}", markup=False)
         for key in report.stale:
             console.print(
-                f"warning: {key!r} is stale: nothing fails that it is for; take it out of expected_failures.toml",
+                f"warning: {key!r} is stale: it is for no check, or for none that fails: see expected_failures.toml",
                 markup=False,
             )
         console.print(f"\n[bold {MARKS[report.verdict]}]{report.verdict}[/]: ", end="")

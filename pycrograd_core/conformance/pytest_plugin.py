@@ -45,9 +45,11 @@ class BackendConformance:
         from .subject import Subject
         from .tiers import TIERS, checks
 
+        if not hasattr(self, "backend"):
+            raise pytest.UsageError(f'{type(self).__name__} must name an installed backend: `backend = "mine"`')
         subject = Subject(get_backend(self.backend, self.device))
-        expected = expectations(candidates()[self.backend], subject.device)
         found = checks(subject)
+        expected = expectations(candidates()[self.backend], subject.device, found)
         for key in expected.stale(found, ()):
             _warn(f"{expected.source}: {key!r} is the name of no check")
         asked = [check for check in found if not_asked(subject, check) is None]

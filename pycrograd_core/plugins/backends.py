@@ -13,7 +13,7 @@ from pycrograd_core.errors import BackendError, PluginError, PycrogradError
 from pycrograd_core.matrix import CONTRACT, Matrix
 from pycrograd_core.registry import nearest
 
-from .loader import Plugin, installed
+from .loader import BLOCK_VARIABLE, Plugin, installed
 from .specs import BackendSpec, Probe
 
 DEFAULT_VARIABLE = "PYCROGRAD_BACKEND"
@@ -35,7 +35,7 @@ class Candidate:
         if self.failure is not None:
             return Probe(reason=f"{type(self.failure).__name__}: {self.failure}")
         if self.spec is None:
-            return Probe(reason="blocked by the environment")
+            return Probe(reason=f"blocked by {BLOCK_VARIABLE}")
         try:
             found = self.spec.probe()
         except (Exception, SystemExit) as failure:  # noqa: BLE001  drivers and their bindings raise anything
@@ -68,10 +68,20 @@ def _objection(spec: BackendSpec, plugin: Plugin, taken: Candidate | None) -> Ex
         return BackendError(
             f"{plugin.distribution} and {taken.plugin.distribution} both register a backend {spec.name!r}: remove one"
         )
-    if len(spec.contract) != 2 or spec.contract[0] != CONTRACT[0] or spec.contract[1] > CONTRACT[1]:
+    if not isinstance(spec.contract, tuple) or [*map(type, spec.contract)] != [int, int]:
+        return BackendError(f"{plugin.distribution} is written for contract {spec.contract!r}, which is no (1, 0)")
+    if spec.contract[0] != CONTRACT[0] or spec.contract[1] > CONTRACT[1]:
         theirs, ours = (".".join(map(str, version)) for version in (spec.contract, CONTRACT))
         return BackendError(f"{plugin.distribution} is written for contract {theirs}; this core has {ours}")
     return None
+
+
+def unknown_backend(name: str) -> BackendError:
+    """What to say of a backend that there is not."""
+    for plugin in installed().plugins:
+        if plugin.name == name:
+            return BackendError(f"{plugin} registers no backend: `pycrograd_register_backends` needs its `@hookimpl`")
+    return BackendError(f"there is no backend {name!r} installed; {nearest(name, candidates())}")
 
 
 def get_backend(name: str, device: str | None = None) -> type[Matrix]:
@@ -87,11 +97,11 @@ def get_backend(name: str, device: str | None = None) -> type[Matrix]:
 def _loaded(name: str, device: str | None) -> type[Matrix]:
     candidate = candidates().get(name)
     if candidate is None:
-        raise BackendError(f"there is no backend {name!r} installed; {nearest(name, candidates())}")
+        raise unknown_backend(name)
     if candidate.failure is not None:
         raise BackendError(f"the backend {name!r} is broken: {candidate.failure}") from candidate.failure
     if candidate.spec is None:
-        raise BackendError(f"the backend {name!r} is blocked by the environment")
+        raise BackendError(f"the backend {name!r} is blocked by {BLOCK_VARIABLE}")
     try:
         matrix = candidate.spec.load(device)
     except PycrogradError:

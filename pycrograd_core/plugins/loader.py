@@ -52,6 +52,7 @@ class Plugins:
         self._manager = pluggy.PluginManager(specs.PROJECT)
         self._manager.add_hookspecs(specs)
         self.plugins = [*(self._load(entry, entry.name in blocked) for entry in found), *unreadable]
+        self.unknown_blocked = sorted(blocked - {plugin.name for plugin in self.plugins})
 
     def _load(self, entry: EntryPoint, blocked: bool) -> Plugin:
         distribution, version = _identity(entry.dist)

@@ -10,8 +10,10 @@ from pycrograd_core.errors import OptionError
 from pycrograd_core.plugins import candidates, installed
 
 PREFIX = "pycrograd"
+LONGEST = 50  # characters; file systems take no more than 255, and a certificate is to be read
 FAULTS = {  # what a name must not match: it is one that PEP 503 leaves as it is, and that a class can begin with
     r"^$": "is empty",
+    rf"^.{{{LONGEST + 1}}}": f"has more than {LONGEST} characters",
     r"[A-Z]": "has upper-case letters",
     r"[^A-Za-z0-9-]": "has characters that are no letters of a to z, digits or hyphens",
     r"^[0-9]": "begins with a digit",
@@ -62,4 +64,4 @@ def checked(name: str) -> Names:
 def nearest_good(name: str) -> str:
     """The name as PEP 503 normalises it, less what it must not begin with. Empty if nothing is left."""
     normal = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    return re.sub(rf"^({PREFIX}(-|$)|[-0-9])+", "", normal)
+    return re.sub(rf"^({PREFIX}(-|$)|[-0-9])+", "", normal)[:LONGEST].rstrip("-")

@@ -45,6 +45,15 @@ def test_every_check_is_a_test(pytest_of_mine):
 
 
 @pytest.mark.slow
+def test_a_class_that_names_no_backend_is_told_so(pytest_of_mine, tmp_path):
+    folder = tmp_path / "nameless"
+    folder.mkdir()
+    (folder / "test_nameless.py").write_text(MODULE.replace("    backend =", "    other ="))
+    done = pytest_of_mine("nameless")
+    assert "TestMine must name an installed backend" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
 def test_what_it_is_not_asked_is_no_test(pytest_of_mine):
     done = pytest_of_mine("-q", "--collect-only", body="capabilities = frozenset()")
     assert "[kernels/exp float32]" in done.stdout

@@ -4,7 +4,7 @@ import re
 import threading
 import traceback
 from functools import partial
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -188,8 +188,8 @@ def test_a_blocked_plugin_is_left_alone(install):
     install(("slow", AssertionError("it was imported")), ("working", module(spec("working"))), blocked=["slow"])
     candidate = candidates()["slow"]
     assert candidate.plugin.blocked
-    assert examined(candidate) == Examination(Status.BLOCKED, Probe(reason="blocked by the environment"))
-    with pytest.raises(BackendError, match="'slow' is blocked by the environment"):
+    assert examined(candidate) == Examination(Status.BLOCKED, Probe(reason="blocked by PYCROGRAD_BLOCK_PLUGINS"))
+    with pytest.raises(BackendError, match="'slow' is blocked by PYCROGRAD_BLOCK_PLUGINS"):
         get_backend("slow")
     assert get_backend("working").backend == "working"
 
@@ -199,6 +199,19 @@ def test_a_probe_that_raises_is_a_reason(install):
     install(("a", module(*without)))
     found = {name: (seen.status, seen.probe.reason) for name, c in candidates().items() if (seen := examined(c))}
     assert found == {"a": ("unusable", "RuntimeError: no platform"), "b": ("unusable", "none")}
+
+
+def test_a_plugin_that_registers_no_backend_is_told_of(install):
+    install(("mine", ModuleType("mine")), ("other", module(spec("other"))))
+    with pytest.raises(BackendError, match=r"'mine' \(mine-dist\) registers no backend: .* needs its `@hookimpl`"):
+        get_backend("mine")
+
+
+@pytest.mark.parametrize("contract", ["1.0", (1,), (1, 0, 0), ("1", "0"), None])
+def test_a_contract_that_is_no_pair_of_numbers(install, contract):
+    install(("mine", module(spec("mine", contract=contract))))
+    with pytest.raises(BackendError, match=r"is written for contract .*, which is no \(1, 0\)"):
+        get_backend("mine")
 
 
 def test_an_unknown_backend_is_answered_with_the_nearest(install):

@@ -87,6 +87,11 @@ def test_one_that_is_looked_at_in_its_process(name, tmp_path, monkeypatch):
     assert reason in bad.probe.reason
 
 
+def test_a_name_that_blocks_nothing_is_told_of(stranger):
+    done = stranger({"good": GOOD["good"]}, *PYCROGRAD, "backends", PYCROGRAD_BLOCK_PLUGINS="god")
+    assert "PYCROGRAD_BLOCK_PLUGINS names no plugin 'god'; did you mean 'good'?" in done.stderr
+
+
 def fresh_candidates(monkeypatch):
     from pycrograd_core.plugins import backends, loader
 

@@ -33,6 +33,7 @@ def test_good_names(name, distribution, module, title):
     ("name", "fault", "hint"),
     [
         ("", "is empty", "take one like"),
+        ("a" * 300, "has more than 50 characters", f"did you mean {'a' * 50!r}?"),
         ("Mine", "has upper-case letters", "did you mean 'mine'?"),
         ("my_gpu", "has characters that are no letters", "did you mean 'my-gpu'?"),
         ("my.gpu", "has characters that are no letters", "did you mean 'my-gpu'?"),
