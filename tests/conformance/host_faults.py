@@ -161,7 +161,7 @@ FAULTS = [
     ),
     (
         "a product adds to what is there",
-        "host/finished float32",
+        "host/shared float32",
         "np.matmul(a, b, out=memory)",
         "memory += a @ b",
     ),
