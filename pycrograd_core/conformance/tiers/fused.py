@@ -32,7 +32,7 @@ from pycrograd_core.conformance.subject import Subject
 from pycrograd_core.errors import ConformanceError
 from pycrograd_core.matrix import Matrix
 from pycrograd_core.op import Op
-from pycrograd_core.ops.samples import Uniform
+from pycrograd_core.ops.samples import Choice, Sample, Uniform
 
 from .gradients import tolerance
 from .values import edges
@@ -132,13 +132,14 @@ def _special(subject: Subject, op: Op, dtype: str) -> Evidence:
     device may take them for zeros in one, and not in the other.
     """
     sample = op.samples[0]
-    values = edges(dtype)
-    columns = [np.array([c]) for c in zip(*product(values, repeat=len(sample.inputs)), strict=True)]
+    values = [given.values if isinstance(given, Choice) else edges(dtype) for given in sample.inputs]
+    columns = [np.array([column]) for column in zip(*product(*values), strict=True)]
     inputs, each = subject.matrices(op, columns, dtype), Case("special values", columns, sample.params)
     found = subject.host(called(subject, op, inputs, sample.params, op.name))
     expected = subject.host(_decomposed(op, inputs, each)).astype("float64")
     errors = element_errors(found, expected, dtype, np.fmax.reduce(np.abs([expected, *columns])))
-    wrong, limit = np.argwhere(~(errors <= 2 * tolerance(op, dtype))), 2 * tolerance(op, dtype)
+    limit = 2 * tolerance(op, dtype)
+    wrong = np.argwhere(~(errors <= limit))
     if len(wrong):
         at = int(wrong[0][1])
         raise ConformanceError(
@@ -152,23 +153,28 @@ def _lets_through(subject: Subject, op: Op, dtype: str) -> Evidence:
     """A nan or an infinity comes out where it does of the decomposition on exact kernels, and reaches nothing else."""
     count, limit = 0, tolerance(op, dtype)
     for sample in samples(op):
-        each = case(op, sample)
-        asked = subject.matrices(op, each.arrays, dtype)
-        if op.dtype_of(asked, each.params) != dtype:
-            continue
-        drawn = [i for i, given in enumerate(sample.inputs) if type(given) is Uniform]
-        for position, value in product(drawn, (nan, inf, -inf)):
-            for row, col in ((-1, -1), *((0, col) for col in range(each.arrays[position].shape[1]))):
-                x = each.arrays[position].copy()
-                x[row, col] = value
-                arrays = [*each.arrays[:position], x, *each.arrays[position + 1 :]]
-                one = Case(f"{each.text}, {value:g} at [{row}, {col}] of input {position}", arrays, each.params)
-                inputs = subject.matrices(op, arrays, dtype)
-                found, expected = subject.host(called(subject, op, inputs, one.params, one.text)), _exact(op, one)
-                finite = np.abs(expected[np.isfinite(expected)])
-                worst(found, expected, dtype, limit, f"{op.name}({one.text})", max(1.0, float(finite.max(initial=0.0))))
-                count += 1
+        for each in _with_one(op, sample):
+            inputs, text = subject.matrices(op, each.arrays, dtype), f"{op.name}({each.text})"
+            if op.dtype_of(inputs, each.params) != dtype:
+                continue
+            found, expected = subject.host(called(subject, op, inputs, each.params, text)), _exact(op, each)
+            scale = max(1.0, float(np.abs(expected[np.isfinite(expected)]).max(initial=0.0)))
+            worst(found, expected, dtype, limit, text, scale)
+            count += 1
     return Evidence(count)
+
+
+def _with_one(op: Op, sample: Sample) -> Iterator[Case]:
+    """A sample with a nan or an infinity in one place: in each of the first row of each operand, and in the last."""
+    each = case(op, sample)
+    for position, given in enumerate(sample.inputs):
+        x = each.arrays[position]
+        places = ((-1, -1), *((0, col) for col in range(x.shape[1]))) if type(given) is Uniform else ()
+        for (row, col), value in product(places, (nan, inf, -inf)):
+            changed = x.copy()
+            changed[row, col] = value
+            arrays = [*each.arrays[:position], changed, *each.arrays[position + 1 :]]
+            yield Case(f"{each.text}, {value:g} at [{row}, {col}] of input {position}", arrays, each.params)
 
 
 def checks(subject: Subject) -> Iterator[Check]:
