@@ -15,7 +15,7 @@ from pycrograd_core.random import RandomStream
 # Extents at and beside what kernels are cut into: vectors of 4, 8 and 16 lanes, tiles of 16, 32 and 64, long rows.
 EXTENTS: tuple[tuple[int, ...], ...] = (
     (1, 7), (7, 1), (5, 8), (15, 17, 16), (16, 16), (31, 33, 5), (64, 3, 65), (3, 129, 2), (130, 67, 9), (2, 1030),
-    (2053, 3),
+    (2053, 3, 5),
 )  # fmt: skip
 WIDE = ((2, 8209), (8209, 3, 2))
 MANY = ((515, 257), (1, 65551), (65551, 1))  # more elements than 17 bits count; more columns and rows than 16 do

@@ -67,6 +67,7 @@ def test_capabilities_that_are_no_strings(stranger, check):
     assert check(*SOME, "--json").report["capabilities"] == ["7", "float64"]
 
 
+@pytest.mark.slow
 def test_one_process_finds_what_two_find(stranger, check):
     stranger(WRONG)
     found = []

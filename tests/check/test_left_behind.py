@@ -100,6 +100,7 @@ def test_ctrl_c_ends_all(lock, sign, begun):
     assert becomes(lambda: released(lock), 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("does", ["is idle", "hangs"])
 def test_a_process_whose_parent_is_gone_ends(does, lock, sign, begun):
     more = "next(results)" if does == "hangs" else f"{make(sign)}; signal.pause()"
@@ -116,6 +117,7 @@ def test_a_process_that_nobody_ended_does_not_keep_the_program(begun):
         assert program.wait(60) == 0, program.stderr.read()
 
 
+@pytest.mark.slow
 def test_leaving_while_a_check_is_asked(sign, stranger):
     """What is asked then, and what was to be asked after it, is not run, and no process begins anew."""
     stranger(EXP.format(make(sign)))

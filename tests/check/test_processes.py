@@ -30,10 +30,11 @@ FATAL = {  # what it does, the outcome, what the message says
         "its process closed the pipe that it answers through",
     ),
 }
+LONG = {"hangs", "closes its pipe"}  # are waited for
 WRITES_NO_TRACE = {"ends the process", "ends the process, and well", "closes its pipe"}
 
 
-@pytest.mark.parametrize("fatal", [pytest.param(each, marks=[pytest.mark.slow] * (each == "hangs")) for each in FATAL])
+@pytest.mark.parametrize("fatal", [pytest.param(each, marks=[pytest.mark.slow] * (each in LONG)) for each in FATAL])
 def test_a_check_that_takes_the_process_along(fatal, stranger, check, monkeypatch):
     body, outcome, message = FATAL[fatal]
     monkeypatch.setattr(supervisor, "GRACE", 1.0)
